@@ -1,0 +1,58 @@
+"""A batch worker that runs once, does all the work, and says how it went. Job files import from here alone."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from worker.budget import ErrorBudget
+from worker.errors import Permanent, Throttled, Transient
+from worker.job import VALUE, Job, Result, Run, Written, columns
+from worker.limits import Limits, Rate
+from worker.outcome import Outcome, done, failed, skipped
+from worker.retry import Retry
+from worker.schedule import Cron, Every, hours, minutes, seconds
+from worker.scope import Scope, Secret
+
+if TYPE_CHECKING:
+    from worker.clients.http import Http
+    from worker.clients.stripe import Stripe
+    from worker.sources import postgres
+
+__all__ = [
+    "VALUE",
+    "Cron",
+    "ErrorBudget",
+    "Every",
+    "Http",
+    "Job",
+    "Limits",
+    "Outcome",
+    "Permanent",
+    "Rate",
+    "Result",
+    "Retry",
+    "Run",
+    "Scope",
+    "Secret",
+    "Stripe",
+    "Throttled",
+    "Transient",
+    "Written",
+    "columns",
+    "done",
+    "failed",
+    "hours",
+    "minutes",
+    "postgres",
+    "seconds",
+    "skipped",
+]
+
+_ADAPTERS = {"Http": "worker.clients.http", "Stripe": "worker.clients.stripe", "postgres": "worker.sources.postgres"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load an adapter when a job first names it: a job pays only for what it uses."""
+    if name not in _ADAPTERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_ADAPTERS[name])
+    return getattr(module, name, module)

@@ -1,0 +1,1 @@
+"""Start and watch runs over HTTP: POST /admin/<job>."""

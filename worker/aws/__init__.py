@@ -1,0 +1,1 @@
+"""What the task knows of itself on ECS, and what surrounds it there."""

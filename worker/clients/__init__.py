@@ -1,0 +1,1 @@
+"""What jobs talk to the outside with: rate-aware HTTP, Stripe."""

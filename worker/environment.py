@@ -1,0 +1,177 @@
+"""Every environment variable that the worker reads, in one table, checked all at once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from worker.errors import Faults
+
+
+class Variable(NamedTuple):
+    """One variable: what it is for, and its default in words."""
+
+    name: str
+    purpose: str
+    default: str = ""
+    secret: bool = False
+
+
+VARIABLES = (
+    Variable(
+        "DATABASE_URL",
+        "PostgreSQL of the records and of the run store: postgresql://user:password@host:5432/name",
+        secret=True,
+    ),
+    Variable("REPLICA_URL", "a read replica to page from; commits go to DATABASE_URL", "none", secret=True),
+    Variable("CONNECT_TIMEOUT", "seconds to wait for the database at start, then exit 75", "60"),
+    Variable("DATABASE_BUDGET", "seconds that a run waits for a database that went away, then exit 75", "300"),
+    Variable("RUN_KEY", "names the run: the scheduled time, or any text without spaces", "made up"),
+    Variable("JOB_<FIELD>", "a scope field of the job: JOB_MERCHANT_ID=42; flags win"),
+    Variable("STOP_TIMEOUT", "seconds between SIGTERM and SIGKILL: the container's stopTimeout", "30"),
+    Variable("WORKER_RATE", "overrides the job's rate limit, calls a second; 0 for none"),
+    Variable("WORKER_CONCURRENCY", "overrides the job's records in flight"),
+    Variable("WORKER_PAGE_SIZE", "overrides the job's rows a page"),
+    Variable("SLACK_WEBHOOK_URL", "where the summary goes", "no Slack message", secret=True),
+    Variable("SLACK_BOT_TOKEN", "posts the summary as a bot instead, to SLACK_CHANNEL", secret=True),
+    Variable("SLACK_CHANNEL", "the channel's id or #name, with SLACK_BOT_TOKEN"),
+    Variable("SLACK_API_URL", "another address for Slack's Web API (tests, proxies)", "https://slack.com/api/"),
+    Variable("DD_AGENT_HOST", "host of the Datadog Agent, UDP 8125", "no metrics"),
+    Variable("DD_DOGSTATSD_URL", "udp://host:port or unix:///path of the agent instead"),
+    Variable("DD_DOGSTATSD_SOCKET", "path of the agent's unix datagram socket instead"),
+    Variable("DD_ENV", "the env tag"),
+    Variable("DD_SERVICE", "the service tag", "the job's name"),
+    Variable("DD_VERSION", "the version tag, and the version in logs and summary"),
+    Variable("AWS_REGION", "region for log links and AWS clients"),
+    Variable("AWS_ENDPOINT_URL", "another endpoint for AWS clients (tests)"),
+    Variable("ECS_CONTAINER_METADATA_URI_V4", "set by ECS: where the task asks who it is"),
+    Variable("LOG_LEVEL", "debug, info, warning or error", "info"),
+    Variable("LOG_FORMAT", "json or text", "text on a terminal, json elsewhere"),
+    Variable("ADMIN_TOKEN_HASHES", "serve: name=sha256 of each bearer token that may start runs, comma-separated"),
+    Variable("CONSOLE_URL", "serve's public address, for links in summaries"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The environment, parsed: what is not set is None or its default."""
+
+    database_url: str | None = None
+    replica_url: str | None = None
+    connect_timeout_s: float = 60.0
+    database_budget_s: float = 300.0
+    run_key: str | None = None
+    stop_timeout_s: float = 30.0
+    rate: float | None = None
+    concurrency: int | None = None
+    page_size: int | None = None
+    slack_webhook_url: str | None = None
+    slack_bot_token: str | None = None
+    slack_channel: str | None = None
+    slack_api_url: str | None = None
+    dd_agent_host: str | None = None
+    dd_dogstatsd_url: str | None = None
+    dd_dogstatsd_socket: str | None = None
+    dd_env: str | None = None
+    dd_service: str | None = None
+    dd_version: str | None = None
+    aws_region: str | None = None
+    ecs_metadata_uri: str | None = None
+    log_level: str = "info"
+    log_format: str | None = None
+    console_url: str | None = None
+
+
+def settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Parse the environment; an empty variable counts as not set. Raises Faults naming every malformed one."""
+    reader = _Reader(os.environ if environ is None else environ)
+    parsed = Settings(
+        database_url=reader.url("DATABASE_URL", "postgresql", "postgres"),
+        replica_url=reader.url("REPLICA_URL", "postgresql", "postgres"),
+        connect_timeout_s=reader.number("CONNECT_TIMEOUT", 60.0, least=0),
+        database_budget_s=reader.number("DATABASE_BUDGET", 300.0, least=0),
+        run_key=reader.text("RUN_KEY"),
+        stop_timeout_s=reader.number("STOP_TIMEOUT", 30.0, least=2),
+        rate=reader.optional("WORKER_RATE", least=0),
+        concurrency=reader.whole("WORKER_CONCURRENCY", least=1),
+        page_size=reader.whole("WORKER_PAGE_SIZE", least=1),
+        slack_webhook_url=reader.url("SLACK_WEBHOOK_URL", "https", "http"),
+        slack_bot_token=reader.text("SLACK_BOT_TOKEN"),
+        slack_channel=reader.text("SLACK_CHANNEL"),
+        slack_api_url=reader.url("SLACK_API_URL", "https", "http"),
+        dd_agent_host=reader.text("DD_AGENT_HOST"),
+        dd_dogstatsd_url=reader.url("DD_DOGSTATSD_URL", "udp", "unix"),
+        dd_dogstatsd_socket=reader.text("DD_DOGSTATSD_SOCKET"),
+        dd_env=reader.text("DD_ENV"),
+        dd_service=reader.text("DD_SERVICE"),
+        dd_version=reader.text("DD_VERSION"),
+        aws_region=reader.text("AWS_REGION"),
+        ecs_metadata_uri=reader.text("ECS_CONTAINER_METADATA_URI_V4"),
+        log_level=reader.choice("LOG_LEVEL", "info", "debug", "info", "warning", "error"),
+        log_format=reader.choice("LOG_FORMAT", "", "json", "text") or None,
+        console_url=reader.url("CONSOLE_URL", "https", "http"),
+    )
+    if parsed.slack_bot_token and not parsed.slack_channel:
+        reader.faults.append("SLACK_BOT_TOKEN is set but SLACK_CHANNEL is not: say which channel gets the summary")
+    if reader.faults:
+        raise Faults(reader.faults)
+    return parsed
+
+
+class _Reader:
+    """Read variables one by one and collect what is wrong with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.faults: list[str] = []
+
+    def text(self, name: str) -> str | None:
+        return self._environ.get(name) or None
+
+    def url(self, name: str, *schemes: str) -> str | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            scheme = urlsplit(value).scheme
+            _ = urlsplit(value).port
+        except ValueError:
+            scheme = ""
+        if scheme not in schemes:
+            expected = " or ".join(f"{known}://…" for known in schemes)
+            self.faults.append(f"{name} is not a URL of the form {expected} (its value is not shown)")
+            return None
+        return value
+
+    def number(self, name: str, default: float, *, least: float) -> float:
+        value = self.optional(name, least=least)
+        return default if value is None else value
+
+    def optional(self, name: str, *, least: float) -> float | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not least <= number < float("inf"):
+            self.faults.append(f"{name}={value!r} is not a number of {least:g} or more")
+            return None
+        return number
+
+    def whole(self, name: str, *, least: int) -> int | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        if not value.isdecimal() or int(value) < least:
+            self.faults.append(f"{name}={value!r} is not a whole number of {least} or more")
+            return None
+        return int(value)
+
+    def choice(self, name: str, default: str, *known: str) -> str:
+        value = (self.text(name) or default).lower()
+        if value and value not in known:
+            self.faults.append(f"{name}={value!r} is not one of {', '.join(known)}")
+        return value

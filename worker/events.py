@@ -1,0 +1,162 @@
+"""What an attempt tells the outside while it goes on, as data; who listens is the front door's choice."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from worker.limits import Limits
+from worker.stop import StopPlan
+from worker.tally import Tally
+from worker.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Where the attempt runs: all empty outside ECS. Memory in bytes, CPU in vCPU."""
+
+    arn: str | None = None
+    family: str | None = None
+    revision: str | None = None
+    cluster: str | None = None
+    region: str | None = None
+    memory_limit: int | None = None
+    cpu_limit: float | None = None
+    log_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """An attempt begins: who it is and what it is going to do."""
+
+    job: str
+    run_id: str
+    run_key: str
+    attempt: int
+    scope: dict[str, Any] = field(default_factory=dict)
+    """Fields that differ from their defaults, secrets masked."""
+    dry_run: bool = False
+    max_records: int | None = None
+    shard: str | None = None
+    resumed_from: list[Any] | None = None
+    """The cursor that the attempt goes on from; None: the start."""
+    source: str = ""
+    """The source's order and promise, in words."""
+    limits: Limits = field(default_factory=Limits)
+    stop_plan: StopPlan = field(default_factory=lambda: StopPlan.within(30))
+    deadline_s: float = 3600.0
+    task: Task = field(default_factory=Task)
+    version: str = ""
+    started_at: datetime
+    before: Tally = field(default_factory=Tally)
+    """What the attempts before this one have committed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorGroup:
+    """Errors of one fingerprint: how many records failed with it, and one of them to look at."""
+
+    fingerprint: str
+    type: str
+    message: str
+    """The first one's message, secrets masked."""
+    sample_key: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the attempt is, now. Times in seconds, rate in finished records a second over the last few seconds."""
+
+    elapsed_s: float
+    tally: Tally
+    total: int | None = None
+    """About how many records this attempt has to read; None while unknown."""
+    rate: float = 0.0
+    eta_s: float | None = None
+    in_flight: int = 0
+    limited_by: str = ""
+    """What holds it back: rate, throttled, concurrency, source, sink; empty while unknown."""
+    last_error: str | None = None
+    oldest_age_s: float = 0.0
+    throttled_s: float = 0.0
+    """Time that every slot was paused because the other side asked for it."""
+    stopping: str | None = None
+    """Why it is stopping; None while it is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """A page commit went through."""
+
+    number: int
+    records: int
+    written: int
+    cursor: list[Any] | None
+    open_keys: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """The median of the run's predecessors (at most the last ten that succeeded)."""
+
+    runs: int
+    duration_s: float
+    records: float
+    failed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How the attempt ended: everything that the reports say. Memory in bytes, CPU in seconds of one core."""
+
+    start: Start
+    verdict: Verdict
+    detail: str = ""
+    """Why, in one sentence: the stop's reason, the spent budget, the crash, the other run."""
+    ended_at: datetime
+    duration_s: float = 0.0
+    tally: Tally = field(default_factory=Tally)
+    """This attempt's."""
+    run_tally: Tally = field(default_factory=Tally)
+    """The run's, over all attempts."""
+    total: int | None = None
+    rate: float = 0.0
+    """Finished records a second over the whole attempt."""
+    oldest_age_s: float = 0.0
+    throttled_s: float = 0.0
+    limited_by: str = ""
+    peak_memory: int = 0
+    cpu_s: float = 0.0
+    commits: int = 0
+    history: History | None = None
+    errors: tuple[ErrorGroup, ...] = ()
+    """All groups, largest first (bounded)."""
+    samples: tuple[str, ...] = ()
+    """Of a dry run: what would have been done, five of it."""
+    links: dict[str, str] = field(default_factory=dict)
+    """Label to URL: logs, task, console, where known."""
+    next_command: str | None = None
+    """The command that comes next: resume, replay."""
+
+
+class Reporter:
+    """Listen to an attempt; every method may be left as it is. None may raise, `ended` takes at most its budget."""
+
+    def started(self, start: Start) -> None:
+        """Hear that the attempt begins."""
+
+    def progress(self, progress: Progress) -> None:
+        """Hear how far it is: about twice a second."""
+
+    def committed(self, commit: Commit) -> None:
+        """Hear of a page commit."""
+
+    def failed(self, group: ErrorGroup) -> None:
+        """Hear of a failed record: the first of its group, and then at each power of ten."""
+
+    def retried(self, error: str) -> None:
+        """Hear that a record is going to be tried again."""
+
+    async def ended(self, summary: Summary, budget_s: float) -> None:
+        """Hear how it ended, and send what is to be sent within that many seconds."""

@@ -1,0 +1,114 @@
+"""What a job is: a class with a source, one function for a record, and one that writes a page."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, get_args
+
+from worker.budget import ErrorBudget
+from worker.limits import Limits
+from worker.outcome import Outcome
+from worker.retry import Retry
+from worker.schedule import Cron, Every, hours
+from worker.scope import Scope
+from worker.source import Record, Source
+
+S = TypeVar("S", bound=Scope)
+T = TypeVar("T")
+
+
+class Result(NamedTuple):
+    """A finished record on its way into the page commit: the record as read, and the value that `done` carried."""
+
+    record: Record
+    value: Any
+
+
+Written: TypeAlias = Sequence[Record] | None
+"""What `write` says it really wrote: rows that hold the key columns; None: all of it."""
+
+VALUE = object()
+"""Names, in `columns`, the value that `done` carried."""
+
+
+def columns(results: Iterable[Result], *names: Any) -> list[list[Any]]:
+    """Turn results into one list a column, as `unnest` wants them; VALUE stands for the value that `done` carried."""
+    results = list(results)
+    return [
+        [result.value for result in results] if name is VALUE else [result.record[name] for result in results]
+        for name in names
+    ]
+
+
+@dataclass
+class Run(Generic[S]):
+    """What a job may know of the run it works for."""
+
+    job: str
+    run_key: str
+    scope: S
+    attempt: int = 1
+    dry_run: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("job"))
+    permits: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def run_id(self) -> str:
+        """Give the run's name everywhere: `job:run-key`."""
+        return f"{self.job}:{self.run_key}"
+
+    async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
+        """Open what the attempt shares; it is closed at the attempt's end, last opened first."""
+        return await self.resources.enter_async_context(resource)
+
+    async def permit(self, name: str) -> None:
+        """Wait for a permit of the named rate limit."""
+        await self.permits[name]()
+
+
+class Job(Generic[S]):
+    """A batch job: subclass it in `jobs/<name>.py`, with a `Scope` of its own in the brackets."""
+
+    name: ClassVar[str] = ""
+    """The file's name with dashes; set when the file is loaded."""
+    Scope: ClassVar[type[Scope]] = Scope
+    """The class in the brackets; set when the class is made."""
+
+    schedule: ClassVar[Every | Cron | None] = None
+    """When it is meant to run; None for a job that is only started by events or by hand."""
+    timeout: ClassVar[timedelta] = hours(1)
+    """The deadline of an attempt: what is finished by then is committed, the rest is for the next."""
+    limits: ClassVar[Limits] = Limits()
+    retry: ClassVar[Retry] = Retry()
+    errors: ClassVar[ErrorBudget] = ErrorBudget()
+    secrets: ClassVar[tuple[str, ...]] = ()
+    """Environment variables that must be set and are never shown."""
+    environment: ClassVar[Mapping[str, str | None]] = {}
+    """Other environment variables it reads, with their defaults; None: must be set."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, Scope):
+                    cls.Scope = argument
+
+    def source(self, run: Run[S]) -> Source:
+        """Say where the records come from."""
+        raise NotImplementedError
+
+    async def open(self, run: Run[S]) -> None:
+        """Open what the attempt shares (`await run.enter(...)`): clients, files."""
+
+    async def process(self, record: Record, run: Run[S]) -> Outcome:
+        """Work on one record and say what became of it; raise `Transient` for what is worth another try."""
+        raise NotImplementedError
+
+    write: ClassVar[Any] = None
+    """`async def write(self, results, connection) -> Written`: record a page's results inside the page commit, and say which
+    were really written; the others are counted as skipped: changed meanwhile. A job without it keeps no results."""

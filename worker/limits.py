@@ -1,0 +1,79 @@
+"""How much a job may do at once, how fast, and for how long one record may take: declarations, no mechanism."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` calls in *any* window of `per` seconds; named after whom it protects."""
+
+    count: int
+    per: float = 1.0
+    name: str = "rate"
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.per <= 0:
+            raise ValueError(f"a rate is at least one call in a positive time: Rate({self.count}, per={self.per})")
+
+    @property
+    def per_second(self) -> float:
+        """Give the mean number of calls a second that the limit allows."""
+        return self.count / self.per
+
+    def __str__(self) -> str:
+        return f"{self.count}/s" if self.per == 1 else f"{self.count} in {self.per:g} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bound a job's load.
+
+    `concurrency` records in flight · `rate` tries of `process` (a permit is taken before each, retries included) · `rates`
+    further named limits that the job takes itself (`await run.permit("search")`) · `page_size` rows a query · `max_age`
+    seconds between reading a record and handing it to `process` · `record_timeout` seconds for one try.
+    """
+
+    concurrency: int = 64
+    rate: Rate | None = None
+    rates: tuple[Rate, ...] = ()
+    page_size: int = 500
+    max_age: float | None = None
+    record_timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        names = [rate.name for rate in ((self.rate,) if self.rate else ()) + self.rates]
+        faults = [
+            f"{name} must be {at_least} or more, not {value!r}"
+            for name, value, at_least in (
+                ("concurrency", self.concurrency, 1),
+                ("page_size", self.page_size, 1),
+                ("max_age", self.max_age if self.max_age is not None else 1, 0.1),
+                ("record_timeout", self.record_timeout, 0.001),
+            )
+            if value < at_least
+        ] + [f"two rates are named {name!r}" for name in sorted({name for name in names if names.count(name) > 1})]
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def tuned(self, *, concurrency: int | None, rate: float | None, page_size: int | None) -> "Limits":
+        """Give these limits with what the environment overrides; rate is in calls a second, 0 for none."""
+        tuned = self
+        if concurrency is not None:
+            tuned = replace(tuned, concurrency=concurrency)
+        if page_size is not None:
+            tuned = replace(tuned, page_size=page_size)
+        if rate is not None:
+            name = self.rate.name if self.rate else "rate"
+            tuned = replace(tuned, rate=_per_second(rate, name) if rate else None)
+        return tuned
+
+    @property
+    def page(self) -> int:
+        """Give the page size that the rate can serve before its records are too old (two pages are held)."""
+        if self.rate is None or self.max_age is None:
+            return self.page_size
+        return max(1, min(self.page_size, int(self.rate.per_second * self.max_age / 2)))
+
+
+def _per_second(rate: float, name: str) -> Rate:
+    return Rate(int(rate), 1.0, name) if rate == int(rate) else Rate(1, 1.0 / rate, name)

@@ -1,0 +1,1 @@
+"""The servers that --local starts: real ones, gone afterwards."""

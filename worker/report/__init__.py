@@ -1,0 +1,1 @@
+"""State in, words out: terminal, logs, Slack, Datadog."""

@@ -1,0 +1,140 @@
+"""The typed parameters that narrow a run, validated by one model wherever they come from."""
+
+import types
+import typing
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from worker.errors import Faults
+from worker.mask import MASK
+
+S = TypeVar("S", bound="Scope")
+
+Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
+"""A text that no log, summary, message or table may show."""
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What narrows a run; a job declares its fields. Empty (all at their defaults) = the whole scheduled run."""
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in shown(self).items()) or "all"
+
+
+def parse(model: type[S], values: Mapping[str, Any], *, text: bool = False) -> S:
+    """Build a scope from field values; `text` says that they are strings (flags, environment).
+
+    Raises Faults naming every wrong field: unknown, missing or ill-typed.
+    """
+    fields = {field.name: field for field in msgspec.structs.fields(model)}
+    faults = [_unknown(name, fields) for name in values if name not in fields]
+    given: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in values:
+            try:
+                given[name] = _convert(values[name], field.type, text)
+            except msgspec.ValidationError as error:
+                shown_value = MASK if _is_secret(field.type) else repr(values[name])
+                faults.append(f"scope {name}={shown_value}: {_said(error)}")
+        elif field.required:
+            faults.append(f"scope {name} is required: --scope {name}=… or {variable(name)}=…")
+    if faults:
+        raise Faults(faults)
+    return model(**given)
+
+
+def variable(field: str) -> str:
+    """Name the environment variable of a scope field."""
+    return f"JOB_{field.upper()}"
+
+
+def encode(scope: Scope) -> dict[str, Any]:
+    """Give the fields that differ from their defaults, as JSON values."""
+    result: dict[str, Any] = msgspec.to_builtins(scope)
+    defaults = {
+        field.name: msgspec.to_builtins(field.default) for field in msgspec.structs.fields(scope) if not field.required
+    }
+    return {name: value for name, value in result.items() if name not in defaults or defaults[name] != value}
+
+
+def shown(scope: Scope) -> dict[str, Any]:
+    """Give what `encode` gives, with secret fields masked."""
+    secret = {field.name for field in msgspec.structs.fields(scope) if _is_secret(field.type)}
+    return {name: MASK if name in secret else value for name, value in encode(scope).items()}
+
+
+def described(model: type[Scope]) -> list[tuple[str, str, str]]:
+    """Give name, type in words and default in words of every field."""
+    return [
+        (field.name, _type_words(field.type), "required" if field.required else f"default {field.default!r}")
+        for field in msgspec.structs.fields(model)
+    ]
+
+
+def secrets(scope: Scope) -> list[str]:
+    """Give the values that must never be shown."""
+    return [
+        str(value)
+        for field in msgspec.structs.fields(scope)
+        if _is_secret(field.type) and (value := getattr(scope, field.name)) is not None
+    ]
+
+
+def _convert(value: Any, field_type: Any, text: bool) -> Any:
+    if text and isinstance(value, str):
+        if value == "" and _allows(field_type, types.NoneType):
+            return None
+        if _list_type(field_type):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+    return msgspec.convert(value, field_type, strict=not text)
+
+
+def _unwrapped(field_type: Any) -> list[Any]:
+    """Give the members of a union, or the type itself, without annotations."""
+    if typing.get_origin(field_type) in (typing.Union, types.UnionType):
+        return [part for member in typing.get_args(field_type) for part in _unwrapped(member)]
+    if typing.get_origin(field_type) is Annotated:
+        return _unwrapped(typing.get_args(field_type)[0])
+    return [field_type]
+
+
+def _allows(field_type: Any, member: type) -> bool:
+    return member in _unwrapped(field_type)
+
+
+def _list_type(field_type: Any) -> bool:
+    return any(typing.get_origin(part) in (list, tuple, set, frozenset) for part in _unwrapped(field_type))
+
+
+def _is_secret(field_type: Any) -> bool:
+    if typing.get_origin(field_type) is Annotated:
+        return any(
+            isinstance(meta, msgspec.Meta) and (meta.extra or {}).get("secret") for meta in field_type.__metadata__
+        )
+    return any(_is_secret(part) for part in typing.get_args(field_type))
+
+
+def _type_words(field_type: Any) -> str:
+    words = [
+        getattr(part, "__name__", str(part))
+        if typing.get_origin(part) is None
+        else f"list of {_type_words(typing.get_args(part)[0])}"
+        for part in _unwrapped(field_type)
+        if part is not types.NoneType
+    ]
+    return " or ".join(words)
+
+
+def _unknown(name: str, fields: Mapping[str, Any]) -> str:
+    near = get_close_matches(name, fields, 1)
+    if near:
+        return f"scope has no field {name!r}; did you mean {near[0]!r}?"
+    return f"scope has no field {name!r}; it has {', '.join(fields) or 'none'}"
+
+
+def _said(error: Exception) -> str:
+    text = str(error)
+    return text[:1].lower() + text[1:]

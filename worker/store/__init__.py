@@ -1,0 +1,1 @@
+"""Where runs, attempts, cursors, leases and dead letters are kept."""
