@@ -26,31 +26,29 @@ class ErrorBudget:
 
 
 class Spending:
-    """Watch a run's failures against its budget; the run's own counts survive a crash in its tally."""
+    """Watch a run's failures against its budget; it costs nothing while records succeed."""
 
     def __init__(self, budget: ErrorBudget) -> None:
         self._budget = budget
-        self._recent: deque[bool] = deque(maxlen=budget.window)
-        self._recent_failed = 0
+        self._failures: deque[int] = deque(maxlen=budget.window)  # how many records were finished at each failure
 
-    def finished(self, failed: bool) -> None:
-        """Note one more finished record."""
-        if len(self._recent) == self._recent.maxlen:
-            self._recent_failed -= self._recent[0]
-        self._recent.append(failed)
-        self._recent_failed += failed
+    def failed(self, run: Tally, attempt: Tally) -> str | None:
+        """Note a failure and say why the run must end; None while it may go on.
 
-    def overdrawn(self, run: Tally) -> str | None:
-        """Say why the run must end, given the tally over all its attempts; None while it may go on."""
-        budget = self._budget
+        `run` counts over all attempts (so the budget survives a crash), `attempt` over this one.
+        """
+        budget, finished = self._budget, attempt.finished
+        self._failures.append(finished)
+        while self._failures[0] <= finished - budget.window:
+            self._failures.popleft()
         if budget.count is not None and run.failed > budget.count:
             return f"{run.failed:,} records failed, {budget.count:,} are allowed"
         if budget.share is None:
             return None
-        if run.finished >= budget.sample and run.failed_share > budget.share:
-            return f"{run.failed:,} of {run.finished:,} records failed ({run.failed_share:.0%}), {budget.share:.0%} is allowed"
-        seen = len(self._recent)
-        if seen >= budget.sample and self._recent_failed > budget.share * seen:
-            share = self._recent_failed / seen
-            return f"{self._recent_failed:,} of the last {seen:,} records failed ({share:.0%}), {budget.share:.0%} is allowed"
+        recent = min(finished, budget.window)
+        for failures, of, which in ((run.failed, run.finished, ""), (len(self._failures), recent, "the last ")):
+            if of >= budget.sample and failures > budget.share * of:
+                return (
+                    f"{failures:,} of {which}{of:,} records failed ({failures / of:.0%}), {budget.share:.0%} is allowed"
+                )
         return None

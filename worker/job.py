@@ -86,6 +86,8 @@ class Job(Generic[S]):
     limits: ClassVar[Limits] = Limits()
     retry: ClassVar[Retry] = Retry()
     errors: ClassVar[ErrorBudget] = ErrorBudget()
+    one_per_scope: ClassVar[bool] = False
+    """Let runs with different scopes go on at the same time; otherwise there is one run of the job at a time."""
     secrets: ClassVar[tuple[str, ...]] = ()
     """Environment variables that must be set and are never shown."""
     environment: ClassVar[Mapping[str, str | None]] = {}
@@ -104,6 +106,10 @@ class Job(Generic[S]):
 
     async def open(self, run: Run[S]) -> None:
         """Open what the attempt shares (`await run.enter(...)`): clients, files."""
+
+    async def check(self, run: Run[S]) -> list[str]:
+        """Say what keeps the job from working, such as refused credentials; called once, after `open`, before any record."""
+        return []
 
     async def process(self, record: Record, run: Run[S]) -> Outcome:
         """Work on one record and say what became of it; raise `Transient` for what is worth another try."""

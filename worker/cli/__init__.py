@@ -1,0 +1,46 @@
+"""The command line: what is asked for, and who does it."""
+
+import sys
+from collections.abc import Sequence
+
+from worker.cli.arguments import COMMANDS, command_parser, overview
+from worker.errors import Faults
+from worker.signals import Signals
+from worker.verdict import Verdict
+
+
+def main(argv: Sequence[str], signals: Signals) -> int:
+    """Do what the arguments say and give the exit code."""
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stdout.write(overview())
+        return 0 if argv else Verdict.NOT_STARTED.exit_code
+    word, rest = argv[0], argv[1:]
+    try:
+        if word in COMMANDS:
+            return _command(word, rest, signals)
+        from worker.cli.job import work
+
+        return work(word, rest, signals)
+    except Faults as faults:
+        from worker.cli.faults import tell
+
+        return tell(faults)
+
+
+def _command(word: str, rest: Sequence[str], signals: Signals) -> int:
+    arguments = command_parser(word).parse_args(rest)
+    if word in ("list", "runs"):
+        from worker.cli import listing
+
+        return listing.show_jobs() if word == "list" else listing.show_runs(arguments)
+    if word == "migrate":
+        from worker.cli.database import migrate_store
+
+        return migrate_store()
+    if word == "local":
+        from worker.cli.stack import serve_stack
+
+        return serve_stack(arguments)
+    from worker.cli import admin
+
+    return admin.make_token(arguments) if word == "token" else admin.serve(arguments, signals)

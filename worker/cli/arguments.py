@@ -1,0 +1,117 @@
+"""What the command line takes, and the help that teaches it."""
+
+import argparse
+from typing import Any
+
+from worker import registry
+from worker.cli.describe import bounds, purpose
+from worker.errors import Faults
+from worker.job import Job
+from worker.scope import described, variable
+from worker.verdict import Verdict
+
+COMMANDS = {
+    "list": "the jobs, with schedule, limits and scope fields",
+    "runs": "the latest runs and how they went",
+    "migrate": "create or update the run store's schema in DATABASE_URL",
+    "local": "start a database and a payment provider on this machine, for runs by hand",
+    "serve": "start runs over HTTP: POST /admin/<job>",
+    "token": "make a bearer token for serve",
+}
+PROGRAM = "python -m worker"
+
+
+def overview() -> str:
+    """Give the help of `python -m worker --help`."""
+    jobs = "\n".join(f"  {name:<18} {_first_line(name)}" for name in registry.names()) or "  (none in jobs/)"
+    commands = "\n".join(f"  {name:<18} {purpose}" for name, purpose in COMMANDS.items())
+    codes = "\n".join(
+        f"  {code:<4} {', '.join(v.word for v in Verdict if v.exit_code == code)}"
+        for code in sorted({v.exit_code for v in Verdict})
+    )
+    return f"""usage: {PROGRAM} <job> [--scope NAME=VALUE]… [options]
+       {PROGRAM} <command> [options]
+
+Run a batch job once: page through its records, work on each, say how it went, and exit with a code that tells the truth.
+
+jobs:
+{jobs}
+
+commands:
+{commands}
+
+exit codes:
+{codes}
+
+Start here: {PROGRAM} poll-payments --local
+More: {PROGRAM} <job> --help, {PROGRAM} <command> --help, docs/
+"""
+
+
+def command_parser(word: str) -> argparse.ArgumentParser:
+    """Make the parser of a command."""
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {word}", description=f"{COMMANDS[word].capitalize()}.")
+    if word == "runs":
+        parser.add_argument("job", nargs="?", help="only this job's runs")
+        parser.add_argument("--limit", type=_positive, default=20, metavar="N", help="how many at most (20)")
+        parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    elif word == "local":
+        parser.add_argument("--needs", help=argparse.SUPPRESS)
+        parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+        _add_local(parser)
+    elif word == "serve":
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+        parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080; 0: any free one)")
+        parser.add_argument("--most", type=_positive, default=4, metavar="N", help="runs at the same time (4)")
+    elif word == "token":
+        new = parser.add_subparsers(dest="action", required=True).add_parser("new", help="make a token and show it once")
+        new.add_argument("--name", required=True, help="who will hold it, for the audit log")
+    return parser
+
+
+def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
+    """Make the parser of a job, with its scope fields in the help."""
+    fields = [
+        f"  {name:<16} {kind}, {default}    (--scope {name}=… or {variable(name)}=…)"
+        for name, kind, default in described(job.Scope)
+    ]
+    lines = [f"schedule: {job.schedule or 'none'}   timeout: {job.timeout}", f"limits: {bounds(job)}", "", "scope:", *(fields or ["  none"])]
+    lines += ["", "environment: DATABASE_URL" + "".join(f", {name}" for name in (*job.secrets, *job.environment))]
+    parser = argparse.ArgumentParser(
+        prog=f"{PROGRAM} {job.name}",
+        description=f"{purpose(job)}
+
+" + "
+".join(lines),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--scope", action="append", default=[], metavar="NAME=VALUE", help="narrow the run; again for more fields")
+    parser.add_argument("--run-key", metavar="KEY", help="name the run: the same key goes on with the same run (RUN_KEY)")
+    parser.add_argument("--dry-run", action="store_true", help="work on the records, change nothing, show what would be done")
+    parser.add_argument("--max-records", type=_positive, metavar="N", help="stop after N records; does not use up the run key")
+    parser.add_argument("--restart", action="store_true", help="begin the run anew, whatever it has reached before")
+    parser.add_argument("--local", action="store_true", help="start what the environment does not name, on this machine, for this run")
+    _add_local(parser)
+    return parser
+
+
+def _add_local(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the local servers")
+    group.add_argument("--records", type=_positive, default=5_000, metavar="N", help="seed this many records (5,000)")
+    group.add_argument("--provider-rate", type=int, default=100, metavar="N", help="calls a second it allows (100; 0: no limit)")
+    group.add_argument("--provider-delay", type=float, default=0.02, metavar="S", help="seconds before it answers (0.02)")
+    group.add_argument("--provider-fail", type=float, default=0.02, metavar="SHARE", help="share of tries it fails (0.02)")
+    group.add_argument("--seed", type=int, default=7, help="decides each payment's fate (7)")
+
+
+def _first_line(name: str) -> str:
+    try:
+        return purpose(registry.load(name))
+    except Faults as faults:
+        return f"BROKEN: {faults.faults[0]}"
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)

@@ -1,0 +1,38 @@
+"""`migrate`: the run store's schema."""
+
+import asyncio
+import sys
+
+from worker.database import Link, is_refused, said, where
+from worker.environment import settings
+from worker.errors import Faults, Transient
+from worker.store.migrate import migrate
+
+
+def required_url() -> str:
+    """Give DATABASE_URL. Raises Faults where it is not set."""
+    url = settings().database_url
+    if url is None:
+        raise Faults(["DATABASE_URL is not set: postgresql://user:password@host:5432/name (or use --local)"])
+    return url
+
+
+def migrate_store() -> int:
+    """Bring the schema up to date."""
+    url = required_url()
+    applied = asyncio.run(migrated(url))
+    sys.stdout.write(f"{where(url)}: {', '.join(applied) or 'nothing to do'}\n")
+    return 0
+
+
+async def migrated(url: str) -> list[str]:
+    """Apply the migrations that are missing. Raises Faults where the database refuses or cannot be reached."""
+    async with Link(url, "migrate") as link:
+        try:
+            return await migrate(link)
+        except Transient as error:
+            raise Faults([str(error)]) from error
+        except Exception as error:
+            if is_refused(error):
+                raise Faults([f"database {where(url)} refuses the run store's schema: {said(error)}"]) from error
+            raise

@@ -1,0 +1,195 @@
+"""`python -m worker <job>`: put the parts of an attempt together, make it, and exit with what it says."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import msgspec
+import uvloop
+
+from worker import registry, run_key
+from worker.aws import metadata
+from worker.cli.arguments import COMMANDS, job_parser
+from worker.cli.faults import tell
+from worker.cli.reports import reporters
+from worker.database import Link
+from worker.environment import Settings, settings
+from worker.errors import Faults
+from worker.job import Job, Run
+from worker.limits import Limits
+from worker.mask import Mask
+from worker.rate import RateLimit
+from worker.report import logs
+from worker.run import Parts, attempt
+from worker.scope import Scope, parse, secrets, variable
+from worker.signals import Signals
+from worker.source import Source
+from worker.sources.postgres import PostgresQuery
+from worker.stop import Stop, StopPlan
+from worker.store.postgres import PostgresStore
+
+T = TypeVar("T")
+
+_VERSION = "0.1.0"
+
+
+def work(name: str, argv: Sequence[str], signals: Signals) -> int:
+    """Run a job as the arguments and the environment say; give the exit code."""
+    job = registry.load(name, tuple(COMMANDS))
+    options = job_parser(job).parse_args(argv)
+    if not options.local:
+        return _run(job, options, signals)
+    from worker.cli.stack import local_stack
+
+    with local_stack(options, job):
+        return _run(job, options, signals)
+
+
+def _run(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> int:
+    faults: list[str] = []
+    found = _collected(faults, settings) or Settings()
+    scope = _collected(faults, lambda: scope_of(job, os.environ, options.scope))
+    key = _collected(faults, lambda: _key(options, found))
+    kept, plain = _job_environment(job, faults)
+    mask = Mask([found.database_url, found.replica_url, found.slack_webhook_url, found.slack_bot_token, *kept.values()])
+    if found.database_url is None and not any(fault.startswith("DATABASE_URL") for fault in faults):
+        faults.append("DATABASE_URL is not set: postgresql://user:password@host:5432/name (or use --local)")
+    if faults or scope is None or key is None:
+        return tell(Faults(faults), mask)
+    for secret in secrets(scope):
+        mask.add(secret)
+    _configure_logs(found, mask)
+    run: Run[Any] = Run(job.name, key, scope, dry_run=options.dry_run, secrets=kept, environment=plain)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(_attempt(job, run, found, options, mask, signals))
+        except Faults as refused:
+            return tell(refused, mask)
+
+
+async def _attempt(
+    job: type[Job[Any]], run: Run[Any], found: Settings, options: argparse.Namespace, mask: Mask, signals: Signals
+) -> int:
+    asyncio.get_running_loop().set_exception_handler(logs.log_uncaught_in_loop)
+    stop = Stop()
+    signals.hand_to(stop)
+    task = await metadata.task(found)
+    assert found.database_url is not None, "checked above"
+    limits = job.limits.tuned(concurrency=found.concurrency, rate=found.rate, page_size=found.page_size)
+    rates = _rates(limits)
+    run.permits = {name: rate.acquire for name, rate in rates.items()}
+    links = [Link(found.database_url, f"{job.name} store"), *(Link(found.replica_url or found.database_url, f"{job.name} {purpose}") for purpose in ("pages", "count"))]
+    working = job()
+    async with contextlib.AsyncExitStack() as opened:
+        for link in links:
+            await opened.enter_async_context(link)
+        parts = Parts(
+            job=working,
+            run=run,
+            source=_source(working, run, *links[1:]),
+            store=PostgresStore(links[0]),
+            limits=limits,
+            rates=rates,
+            stop=stop,
+            plan=StopPlan.within(found.stop_timeout_s),
+            mask=mask,
+            task=task,
+            version=found.dd_version or _VERSION,
+            host=socket.gethostname(),
+            reporters=reporters(found, job.name, mask),
+            links=_links(found, run, task.log_url),
+            max_records=options.max_records,
+            restart=options.restart,
+            connect_timeout_s=found.connect_timeout_s,
+            patience_s=found.database_budget_s,
+        )
+        summary = await attempt(parts)
+    return summary.verdict.exit_code
+
+
+def scope_of(job: type[Job[Any]], environ: Mapping[str, str], flags: Sequence[str]) -> Scope:
+    """Build the scope from JOB_<FIELD> variables and --scope flags; flags win. Raises Faults naming all that is wrong."""
+    fields = {variable(field.name): field.name for field in msgspec.structs.fields(job.Scope)}
+    faults = [
+        f"{name} is no scope field of {job.name}; did you mean {near[0]}?"
+        for name in environ
+        if name.startswith("JOB_") and name not in fields and (near := get_close_matches(name, fields, 1, 0.8))
+    ]
+    values = {field: environ[name] for name, field in fields.items() if name in environ}
+    for flag in flags:
+        name, equals, value = flag.partition("=")
+        if not equals:
+            faults.append(f"--scope {flag!r} has no value: --scope NAME=VALUE")
+        else:
+            values[name] = value
+    scope = _collected(faults, lambda: parse(job.Scope, values, text=True))
+    if faults or scope is None:
+        raise Faults(faults)
+    return scope
+
+
+def _collected(faults: list[str], make: Callable[[], T]) -> T | None:
+    """Make something; note what is wrong with it and go on to find what else is."""
+    try:
+        return make()
+    except Faults as found:
+        faults.extend(found.faults)
+        return None
+
+
+def _key(options: argparse.Namespace, found: Settings) -> str:
+    """Give the run key; a dry run or a canary never uses up the one it was given."""
+    given = options.run_key or found.run_key
+    kind = "dry" if options.dry_run else "canary" if options.max_records else None
+    if given is None:
+        return run_key.made_up(kind or "hand")
+    return run_key.check(given if kind is None else f"{given}~{run_key.made_up(kind)}")
+
+
+def _job_environment(job: type[Job[Any]], faults: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Read the variables that the job declares: its secrets, and the others."""
+    kept = {name: os.environ.get(name, "") for name in job.secrets}
+    plain = {name: os.environ.get(name) or default or "" for name, default in job.environment.items()}
+    for name in [name for name, value in kept.items() if not value]:
+        faults.append(f"{name} is not set: {job.name} needs it (a secret)")
+    for name in [name for name, value in plain.items() if not value]:
+        faults.append(f"{name} is not set: {job.name} needs it")
+    return kept, plain
+
+
+def _source(job: Job[Any], run: Run[Any], link: Link, aside: Link) -> Source:
+    try:
+        source = job.source(run)
+    except Exception as error:  # whatever it is, the job's author must hear of it before any record is touched
+        raise Faults([f"source() of {run.job} raised {type(error).__name__}: {error}"]) from error
+    if isinstance(source, PostgresQuery):
+        source.connect(link, aside)
+    return source
+
+
+def _rates(limits: Limits) -> dict[str, RateLimit]:
+    """Make the rate limits by their names; a job without one still can be paused."""
+    named = {rate.name: RateLimit(rate) for rate in (*((limits.rate,) if limits.rate else ()), *limits.rates)}
+    return named if limits.rate else {"rate": RateLimit(None), **named}
+
+
+def _links(found: Settings, run: Run[Any], log_url: str | None) -> dict[str, str]:
+    links = {"Logs": log_url} if log_url else {}
+    if found.console_url:
+        links["Run"] = f"{found.console_url.rstrip('/')}/admin/runs/{run.run_id}"
+    return links
+
+
+def _configure_logs(found: Settings, mask: Mask) -> None:
+    logs.configure(found.log_format, found.log_level, mask)
+    sys.excepthook = logs.log_uncaught
+    threading.excepthook = logs.log_uncaught_in_thread
+    logging.getLogger("asyncio").setLevel(logging.WARNING)

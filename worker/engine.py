@@ -1,0 +1,457 @@
+"""The core loop: records in, bounded slots, outcomes, page commits out. Nothing else.
+
+A slot is a coroutine that lives as long as the attempt and works on one record at a time; there are `concurrency` of them.
+They are the bounded semaphore of the usual worker, without its task and its queue hop a record (docs/adr/0004).
+"""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from worker.errors import DatabaseAway, LeaseLost, Throttled, Transient
+from worker.events import Commit, Progress, Reporter
+from worker.job import Job, Run
+from worker.ledger import Ledger, Sink
+from worker.limits import Limits
+from worker.rate import RateLimit
+from worker.retry import Retry
+from worker.source import Key, Record, Source
+from worker.stop import Stop, StopPlan
+from worker.supply import Parked, Supply
+
+T = TypeVar("T")
+
+_COMMIT_EVERY_S = 1.0
+_PROGRESS_EVERY_S = 0.5
+_TICK_S = 0.1
+_BREATH_S = 0.02
+"""So long may records be worked on without letting anything else run."""
+_WINDOW = 4
+"""Open keys that may pile up, for each slot, before no further record is begun."""
+_PAUSE_S = (1.0, 30.0)
+"""First and longest pause, in seconds, when the other side asks for one and does not say how long."""
+
+
+class Slot:
+    """One unit of concurrency, and the record in it."""
+
+    __slots__ = ("expired", "started", "taken", "task")
+
+    def __init__(self) -> None:
+        self.taken: Record | Parked | None = None
+        self.started = 0.0
+        self.expired = False
+        self.task: asyncio.Task[None]
+
+
+class Engine:
+    """Work on all records of a source; read its public fields at any time."""
+
+    def __init__(
+        self,
+        job: Job[Any],
+        run: Run[Any],
+        source: Source,
+        sink: Sink,
+        *,
+        ledger: Ledger,
+        after: Key | None = None,
+        open_keys: Sequence[Key] = (),
+        max_records: int | None = None,
+        limits: Limits,
+        rates: Mapping[str, RateLimit],
+        stop: Stop,
+        plan: StopPlan,
+        reporters: Iterable[Reporter] = (),
+        patience_s: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._job, self._run, self._source, self._sink = job, run, source, sink
+        self._limits, self._rates, self._stop, self._plan = limits, rates, stop, plan
+        self._retry: Retry = job.retry
+        self._reporters = tuple(reporters)
+        self._patience_s, self._clock = patience_s, clock
+        self._main_rate = limits.rate.name if limits.rate else "rate"
+        self._gate = rates[self._main_rate]
+        self._slots = [Slot() for _ in range(limits.concurrency)]
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._claims = 0  # slots that wait for a permit, each for a record of the stock
+        self._full: deque[asyncio.Future[None]] = deque()  # slots that wait for the sink
+        self._throttles = 0
+        self._settled = asyncio.Event()
+        self._commit_due = asyncio.Event()
+        self._ending = False  # no slot takes another record
+        self._closing = False  # the committer commits a last time
+        self._breathed = 0.0
+        self.in_flight = 0
+        self._batch_size = limits.page_size
+        self._held_up: Counter[str] = Counter()
+        self._seen: deque[tuple[float, int]] = deque(maxlen=20)
+        self.ledger = ledger
+        self.supply = Supply(
+            source,
+            page_size=limits.page,
+            window=max(limits.page, _WINDOW * limits.concurrency),
+            max_age=limits.max_age,
+            after=after,
+            open_keys=open_keys,
+            at_most=max_records,
+            wake=self._wake,
+            gone=ledger.gone,
+        )
+        self.commits = 0
+        self.oldest_age_s = 0.0
+        self.total: int | None = None
+        self.crash: BaseException | None = None
+        self._began = clock()
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every record of the source has its outcome."""
+        return self.supply.exhausted and not self.in_flight
+
+    @property
+    def throttled_s(self) -> float:
+        """Give the seconds for which the other side asked everybody to pause."""
+        return sum(rate.throttled_s for rate in self._rates.values())
+
+    @property
+    def limited_by(self) -> str:
+        """Name what held the attempt back most of the time."""
+        return self._held_up.most_common(1)[0][0] if self._held_up else ""
+
+    async def work(self) -> None:
+        """Work until nothing is left, the stop is asked for, the error budget is spent or something breaks.
+
+        Raises what broke (`LeaseLost`, `DatabaseAway`, a fault of the source), after what is finished was committed if that
+        was possible.
+        """
+        pump = asyncio.create_task(self.supply.pump(self._patiently), name="pump")
+        committer = asyncio.create_task(self._commit_pages(), name="committer")
+        ticker = asyncio.create_task(self._tick(), name="ticker")
+        for slot in self._slots:
+            slot.task = asyncio.create_task(self._serve(slot), name="slot")
+        for task in (pump, committer, ticker, *(slot.task for slot in self._slots)):
+            task.add_done_callback(self._watch)
+        try:
+            await self._until_settled()
+            pump.cancel()
+            await self._drain()
+            await self._close(committer)
+        finally:
+            tasks = [pump, committer, ticker, *(slot.task for slot in self._slots)]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self.crash is not None:
+            raise self.crash
+
+    def fail(self, error: BaseException) -> None:
+        """End the work because something beside it broke."""
+        self.crash = self.crash or error
+        self._settled.set()
+
+    # --- one slot -------------------------------------------------------------------------------------------------------
+
+    async def _serve(self, slot: Slot) -> None:
+        """Take records one after the other, each with a permit, and book what becomes of them."""
+        supply, gate, clock = self.supply, self._gate, self._clock
+        while not self._ending:
+            if supply.stock <= self._claims:
+                await self._rest()
+                continue
+            if not gate.try_acquire():
+                await self._permit(gate)
+            now = clock()
+            taken = supply.take(now)
+            if taken is None:
+                continue
+            age = now - (taken.read_at if type(taken) is Parked else supply.read_at)
+            if age > self.oldest_age_s:
+                self.oldest_age_s = age
+            slot.started = now
+            slot.taken = taken
+            self.in_flight += 1
+            await self._try(slot, taken)
+            self.in_flight -= 1
+            slot.taken = None
+            if type(taken) is Parked:
+                self._wake()  # the window of open keys may have room again
+            if self.ledger.uncommitted >= self._batch_size:
+                await self._hand_over()
+            if now - self._breathed > _BREATH_S:
+                self._breathed = now
+                await asyncio.sleep(0)
+
+    async def _permit(self, gate: RateLimit) -> None:
+        self._claims += 1
+        try:
+            await gate.acquire()
+        finally:
+            self._claims -= 1
+
+    async def _try(self, slot: Slot, taken: Record | Parked) -> None:
+        """Hand a record to `process` once, and book its outcome, its failure or its next try."""
+        record = taken.record if type(taken) is Parked else taken
+        try:
+            outcome = await self._job.process(record, self._run)
+        except asyncio.CancelledError as error:
+            if slot.expired:
+                slot.expired = False
+                slot.task.uncancel()
+                timeout = self._limits.record_timeout
+                self._unlucky(taken, TimeoutError(f"no outcome within the record timeout of {timeout:g} s"))
+            elif slot.task.cancelling():
+                raise
+            else:  # not ours: something that `process` waited for was cancelled
+                self._unlucky(taken, error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a record that breaks process is a failed record, not a failed run
+            self._unlucky(taken, error)
+        else:
+            if slot.expired:  # it finished all the same
+                slot.expired = False
+                slot.task.uncancel()
+            tries, first_at = (taken.tries, taken.first_error_at) if type(taken) is Parked else (0, None)
+            self.ledger.finish(record, lambda: self.supply.key_of(taken), outcome, tries + 1, first_at)
+            self._throttles = 0
+            self._check_budget()
+
+    def _unlucky(self, taken: Record | Parked, error: BaseException) -> None:
+        """Decide about a try that raised: again later, or failed."""
+        parked = taken
+        if not isinstance(parked, Parked):
+            parked = Parked(self.supply.key_of(taken), taken, self.supply.read_at)
+        parked.first_error_at = parked.first_error_at or datetime.now(UTC)
+        if isinstance(error, Throttled):
+            self._pause(error)
+            self.supply.requeue(parked)
+            return
+        parked.tries += 1
+        if self._retry.worth_it(error) and parked.tries < self._retry.attempts:
+            self.ledger.tally.retries += 1
+            self._tell("retried", _said(error))
+            self.supply.park(parked, self._clock() + self._retry.delay(parked.tries))
+            return
+        type_name = getattr(error, "type", None) or type(error).__name__
+        self.ledger.fail(parked.key, type_name, str(error) or type_name, parked.tries, parked.first_error_at)
+        self._check_budget()
+
+    def _pause(self, error: Throttled) -> None:
+        """Hold everybody who asks the same other side, for as long as it said."""
+        self.ledger.tally.throttled += 1
+        rate = self._rates[error.limit or self._main_rate]
+        if error.retry_after_s is not None:
+            rate.pause(error.retry_after_s)
+        elif not rate.paused:
+            first, longest = _PAUSE_S
+            rate.pause(min(longest, first * 2.0 ** min(self._throttles, 10)))
+            self._throttles += 1
+
+    def _check_budget(self) -> None:
+        if self.ledger.overdrawn:
+            self._settled.set()
+
+    async def _rest(self) -> None:
+        """Wait until there is something to take; the last one to rest finds that all is done."""
+        if self.complete:
+            self._settled.set()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._idle.append(future)
+        await future
+
+    def _wake(self) -> None:
+        """Wake as many resting slots as there is work for."""
+        if self.complete:
+            self._settled.set()
+        for _ in range(min(len(self._idle), self.supply.stock - self._claims)):
+            future = self._idle.popleft()
+            if not future.done():
+                future.set_result(None)
+
+    # --- page commits ---------------------------------------------------------------------------------------------------
+
+    async def _hand_over(self) -> None:
+        """Ask for a commit; wait while the sink is more than a page behind."""
+        self._commit_due.set()
+        while self.ledger.uncommitted >= 2 * self._batch_size:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._full.append(future)
+            await future
+
+    async def _commit_pages(self) -> None:
+        """Commit when a page of results is there, once a second, and a last time at the end."""
+        committed = -1
+        while True:
+            closing = self._closing
+            state = self.ledger.tally.finished + self.ledger.tally.retries
+            if state != committed:
+                await self._commit()
+                committed = state
+            if closing:
+                return
+            self._commit_due.clear()
+            if not self._closing and self.ledger.uncommitted < self._batch_size:
+                await _within(_COMMIT_EVERY_S, self._commit_due.wait())
+
+    async def _commit(self) -> None:
+        began = self._clock()
+        encode, key_of = self._source.encode, self.supply.key_of
+        self.ledger.tally.read = self.supply.read
+        cursor = self.supply.cursor()
+        in_slots = [key_of(slot.taken) for slot in self._slots if slot.taken is not None]
+        open_keys = [encode(key) for key in (*in_slots, *self.supply.open_keys())]
+        batch = self.ledger.take_batch(None if cursor is None else encode(cursor), open_keys)
+        done = await self._patiently(lambda: self._sink.commit(batch))
+        self.ledger.committed(batch, done)
+        self.commits += 1
+        while self._full:
+            future = self._full.popleft()
+            if not future.done():
+                future.set_result(None)
+        written = len(batch.results) - done.changed - done.refusals
+        records = len(batch.results) + len(batch.dead_letters)
+        commit = Commit(
+            number=done.number,
+            records=records,
+            written=written,
+            cursor=batch.cursor,
+            open_keys=len(open_keys),
+            duration_s=self._clock() - began,
+        )
+        self._tell("committed", commit)
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until it answers: what is away for a while is waited for, within the run's patience."""
+        away_since: float | None = None
+        pause = 0.05
+        while True:
+            try:
+                return await call()
+            except Transient as error:
+                now = self._clock()
+                away_since = now if away_since is None else away_since
+                if now - away_since >= self._patience_s:
+                    raise DatabaseAway(f"{error} (waited {now - away_since:.0f} s)") from error
+                self._tell("retried", _said(error))
+                await asyncio.sleep(pause)
+                pause = min(2.0, pause * 2)
+
+    # --- the end --------------------------------------------------------------------------------------------------------
+
+    async def _until_settled(self) -> None:
+        """Wait for the end of the work, a stop or a crash, whichever comes first."""
+        stopped = asyncio.create_task(self._stop.wait())
+        settled = asyncio.create_task(self._settled.wait())
+        try:
+            await asyncio.wait((stopped, settled), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            settled.cancel()
+
+    async def _drain(self) -> None:
+        """Give what is in flight its time; nobody takes another record."""
+        self._ending = True
+        busy = [slot.task for slot in self._slots if slot.taken is not None]
+        for slot in self._slots:
+            if slot.taken is None:
+                slot.task.cancel()
+        if not busy or isinstance(self.crash, (LeaseLost, DatabaseAway)):
+            return
+        hurried = asyncio.create_task(self._stop.wait_hurried())
+        drained = asyncio.create_task(asyncio.wait(busy))
+        await asyncio.wait((hurried, drained), timeout=self._plan.drain, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        drained.cancel()
+
+    async def _close(self, committer: "asyncio.Task[None]") -> None:
+        """Commit what is finished: within the stop plan's time when stopping, with all patience otherwise."""
+        self._closing = True
+        self._commit_due.set()
+        if committer.done():
+            return
+        await asyncio.wait((committer,), timeout=self._plan.commit if self._stop else None)
+        if not committer.done():
+            self.crash = self.crash or DatabaseAway("the last page commit did not get through before the stop")
+
+    def _watch(self, task: "asyncio.Task[None]") -> None:
+        """Notice a part of the engine that broke."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    # --- watching -------------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        """Every so often: expire records, ripen retries, look at what holds the attempt back, tell the progress."""
+        tick = min(_TICK_S, self._limits.record_timeout / 5)
+        told = self._clock()
+        while True:
+            await asyncio.sleep(tick)
+            now = self._clock()
+            self.supply.ripen(now)
+            self._expire(now)
+            self._held_up[self._hold_up()] += 1
+            if now - told >= _PROGRESS_EVERY_S:
+                told = now
+                self._tell("progress", self.progress(now))
+
+    def _expire(self, now: float) -> None:
+        """Cancel the tries that took longer than the record timeout: one sweep for all slots instead of a timer each."""
+        overdue = now - self._limits.record_timeout
+        for slot in self._slots:
+            if slot.taken is not None and slot.started < overdue and not slot.expired and not slot.task.cancelling():
+                slot.expired = True
+                slot.task.cancel()
+
+    def _hold_up(self) -> str:
+        if any(rate.paused for rate in self._rates.values()):
+            return "throttled"
+        if self._full:
+            return "sink"
+        if self._claims:
+            return "rate"
+        if self.in_flight == len(self._slots):
+            return "concurrency"
+        if self.supply.blocked:
+            return "open keys"
+        return "source"
+
+    def progress(self, now: float) -> Progress:
+        """Say how far the attempt is."""
+        finished = self.ledger.tally.finished
+        self._seen.append((now, finished))
+        then, before = self._seen[0]
+        rate = (finished - before) / (now - then) if now > then else 0.0
+        remaining = None if self.total is None else max(0, self.total - finished)
+        self.ledger.tally.read = self.supply.read
+        return Progress(
+            elapsed_s=now - self._began,
+            tally=self.ledger.tally.copy(),
+            total=self.total,
+            rate=rate,
+            eta_s=remaining / rate if remaining is not None and rate > 0 else None,
+            in_flight=self.in_flight,
+            limited_by=self._hold_up(),
+            last_error=self.ledger.last_error,
+            oldest_age_s=self.oldest_age_s,
+            throttled_s=self.throttled_s,
+            stopping=self._stop.reason,
+        )
+
+    def _tell(self, what: str, *said: Any) -> None:
+        for reporter in self._reporters:
+            getattr(reporter, what)(*said)
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+async def _within(seconds: float, waiting: Awaitable[Any]) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await waiting
+    except TimeoutError:
+        return

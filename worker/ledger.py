@@ -1,0 +1,202 @@
+"""What became of the records: counts, error groups, and the results that wait for their page commit."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from worker.budget import ErrorBudget, Spending
+from worker.events import ErrorGroup
+from worker.fingerprint import fingerprint
+from worker.job import Result
+from worker.mask import Mask
+from worker.outcome import Done, Failed, Skipped
+from worker.source import JsonKey, Key, Record
+from worker.tally import Tally
+
+CHANGED = "changed meanwhile"
+"""Why a result was not written: somebody else changed the row since it was read."""
+
+_MOST_GROUPS = 200
+_LONGEST_MESSAGE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A failed record: kept with the run, to be replayed."""
+
+    key: JsonKey
+    type: str
+    message: str
+    tries: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one page commit records: results, dead letters, and the checkpoint that they belong to."""
+
+    results: list[Result]
+    dead_letters: list[DeadLetter]
+    cursor: JsonKey | None
+    open_keys: list[JsonKey]
+    tally: Tally
+    """The attempt's, as if every result were written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a page commit did: its number, results left out because the row had changed, and results that were refused."""
+
+    number: int
+    changed: int = 0
+    refused: Sequence[DeadLetter] = ()
+    lost_refusals: int = 0
+    """Refused results that are known by number alone: the answer to their commit was lost, their letters are in the store."""
+
+    @property
+    def refusals(self) -> int:
+        """Count the results that were refused."""
+        return len(self.refused) + self.lost_refusals
+
+
+@dataclass(slots=True)
+class Wrote:
+    """What the job's `write` did with a page's results."""
+
+    changed: int = 0
+    refused: list[DeadLetter] = field(default_factory=list)
+
+
+Writing = Callable[[Sequence[Result], Any, bool], Awaitable[Wrote]]
+"""Writes results through a connection; the last argument asks to find the ones that cannot be written."""
+
+
+def corrected(tally: Tally, committed: Committed) -> Tally:
+    """Give a tally that counted every result as done, less what the commit left out."""
+    true = tally.copy()
+    if committed.changed:
+        true.skip(CHANGED, committed.changed)
+    true.failed += committed.refusals
+    true.done -= committed.changed + committed.refusals
+    return true
+
+
+class Sink(Protocol):
+    """Where page commits go: the results into the job's tables, the rest into the run store, in one transaction."""
+
+    async def commit(self, batch: Batch) -> Committed:
+        """Commit a batch; `Transient` asks for the same batch again, until it is known to be committed or not."""
+        ...
+
+
+class Ledger:
+    """Book every outcome once."""
+
+    def __init__(
+        self,
+        *,
+        keeps_results: bool,
+        encode: Callable[[Key], JsonKey],
+        budget: ErrorBudget,
+        before: Tally,
+        mask: Mask,
+        on_group: Callable[[ErrorGroup], None],
+    ) -> None:
+        self._keeps_results, self._encode, self._mask, self._on_group = keeps_results, encode, mask, on_group
+        self._before = before
+        self._spending = Spending(budget)
+        self._groups: dict[str, ErrorGroup] = {}
+        self.tally = Tally()
+        self.saved = Tally()
+        """The counts as of the last page commit: what is finished and not in it is unfinished after all."""
+        self.results: list[Result] = []
+        self.dead_letters: list[DeadLetter] = []
+        self.last_error: str | None = None
+        self.overdrawn: str | None = None
+        """Why the run must end, once its error budget is spent."""
+
+    @property
+    def uncommitted(self) -> int:
+        """Count what waits for the next page commit."""
+        return len(self.results) + len(self.dead_letters)
+
+    @property
+    def run_tally(self) -> Tally:
+        """Give the run's counts over all its attempts."""
+        return self._before.plus(self.tally)
+
+    def groups(self) -> tuple[ErrorGroup, ...]:
+        """Give the error groups, the largest first."""
+        return tuple(sorted(self._groups.values(), key=lambda group: -group.count))
+
+    def finish(
+        self, record: Record, key: Callable[[], Key], outcome: object, tries: int, first_at: datetime | None
+    ) -> None:
+        """Book what `process` returned."""
+        if type(outcome) is Done:
+            self.tally.done += 1
+            if self._keeps_results:
+                self.results.append(Result(record, outcome.value))
+        elif type(outcome) is Skipped:
+            self.tally.skip(outcome.reason)
+        elif type(outcome) is Failed:
+            self.fail(key(), outcome.type, outcome.message, tries, first_at)
+        else:
+            said = f"process returned {outcome!r:.80}; it must return done(…), skipped(…) or failed(…)"
+            self.fail(key(), "NoOutcome", said, tries, first_at)
+
+    def gone(self) -> None:
+        """Book a record that is no longer there, or no longer selected."""
+        self.tally.skip("gone")
+
+    def fail(self, key: Key, type_name: str, message: str, tries: int, first_at: datetime | None) -> None:
+        """Book a failed record: a dead letter, its error group, and what it costs the budget."""
+        self.tally.failed += 1
+        now = datetime.now(UTC)
+        text = self._mask(message)[:_LONGEST_MESSAGE]
+        letter = DeadLetter(self._encode(key), type_name, text, tries, first_at or now, now)
+        self.dead_letters.append(letter)
+        self._note(letter)
+
+    def refusal(self, key: Key, error: Exception) -> DeadLetter:
+        """Make the dead letter of a result that cannot be written."""
+        now = datetime.now(UTC)
+        text = self._mask(f"write refused it: {error}")[:_LONGEST_MESSAGE]
+        return DeadLetter(self._encode(key), type(error).__name__, text, 1, now, now)
+
+    def take_batch(self, cursor: JsonKey | None, open_keys: list[JsonKey]) -> Batch:
+        """Hand over everything that is finished and not committed."""
+        batch = Batch(self.results, self.dead_letters, cursor, open_keys, self.tally.copy())
+        self.results, self.dead_letters = [], []
+        return batch
+
+    def committed(self, batch: Batch, committed: Committed) -> None:
+        """Correct the counts by what was not really written."""
+        self.saved = corrected(batch.tally, committed)
+        self.tally = corrected(self.tally, committed)
+        for letter in committed.refused:
+            self._note(letter)
+
+    def _note(self, letter: DeadLetter) -> None:
+        self.last_error = f"{letter.type}: {letter.message}"
+        self._group(letter.type, letter.message, ", ".join(map(str, letter.key)))
+        self.overdrawn = self._spending.failed(self.run_tally, self.tally) or self.overdrawn
+
+    def _group(self, type_name: str, message: str, sample_key: str) -> None:
+        name = fingerprint(type_name, message)
+        if name not in self._groups and len(self._groups) >= _MOST_GROUPS:
+            name = type_name
+        group = self._groups.get(name)
+        if group is None:
+            group = ErrorGroup(fingerprint=name, type=type_name, message=message, sample_key=sample_key, count=0)
+        self._groups[name] = group = replace(group, count=group.count + 1)
+        if _is_power_of_ten(group.count):
+            self._on_group(group)
+
+
+def _is_power_of_ten(count: int) -> bool:
+    while count >= 10 and count % 10 == 0:
+        count //= 10
+    return count == 1

@@ -1,0 +1,420 @@
+"""One attempt, from claim to exit code: check, take the lease, resume, work, commit, report.
+
+The command line, the admin API's child processes and the tests all come through here; what they give is the parts.
+"""
+
+import asyncio
+import contextlib
+import shlex
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+from worker import process
+from worker.claim import Claim, Granted, Held, Over
+from worker.engine import Engine
+from worker.errors import DatabaseAway, Faults, LeaseLost, Transient
+from worker.events import History, Reporter, Start, Summary, Task
+from worker.job import Job, Result, Run
+from worker.ledger import Batch, Committed, DeadLetter, Ledger, Writing
+from worker.limits import Limits
+from worker.mask import Mask
+from worker.rate import RateLimit
+from worker.scope import encode, secrets, shown, whole
+from worker.source import Source
+from worker.stop import Stop, StopPlan
+from worker.tally import Tally
+from worker.verdict import Verdict
+from worker.writing import Writer
+
+T = TypeVar("T")
+
+_COUNTING_S = 10.0
+_SAMPLES = 5
+
+
+class Store(Protocol):
+    """The run store, as an attempt uses it."""
+
+    lease_s: float
+
+    async def check(self) -> list[str]:
+        """Find what keeps the store from being used."""
+        ...
+
+    async def claim(self, claim: Claim, successor_of: Held | None = None) -> Granted | Held | Over:
+        """Take the lease and begin an attempt, or say why not."""
+        ...
+
+    async def heartbeat(self) -> None:
+        """Renew the lease."""
+        ...
+
+    async def commit(self, batch: Batch, source: str, writing: Writing) -> Committed:
+        """Commit a page."""
+        ...
+
+    async def end(self, summary: Summary) -> None:
+        """Close the attempt and give the lease back."""
+        ...
+
+    async def history(self, claim: Claim) -> History | None:
+        """Give the median of the runs before this one."""
+        ...
+
+    def is_refusal(self, error: Exception) -> bool:
+        """Tell whether a failed write may be one result's own fault."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """What the front door builds for an attempt."""
+
+    job: Job[Any]
+    run: Run[Any]
+    source: Source
+    store: Store
+    limits: Limits
+    rates: dict[str, RateLimit]
+    stop: Stop
+    plan: StopPlan
+    mask: Mask
+    task: Task = field(default_factory=Task)
+    version: str = ""
+    host: str = ""
+    reporters: Sequence[Reporter] = ()
+    links: dict[str, str] = field(default_factory=dict)
+    max_records: int | None = None
+    restart: bool = False
+    connect_timeout_s: float = 60.0
+    patience_s: float = 300.0
+
+
+async def attempt(parts: Parts) -> Summary:
+    """Make one attempt at a run and say how it ended. Raises Faults when it cannot start."""
+    return await _Attempt(parts).make()
+
+
+class _Attempt:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._claim = _claim(parts)
+        self._began = asyncio.get_running_loop().time()
+        self._start = self._introduce(None)
+        self._engine: Engine | None = None
+
+    async def make(self) -> Summary:
+        parts = self._parts
+        async with parts.run.resources:
+            try:
+                granted = await self._begin()
+            except DatabaseAway as error:
+                return await self._report(self._summary(Verdict.INTERRUPTED, str(error)))
+            if isinstance(granted, Summary):
+                return await self._report(granted)
+            self._start = self._introduce(granted)
+            for reporter in parts.reporters:
+                reporter.started(self._start)
+            try:
+                verdict, detail = await self._work(granted)
+            except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is closed and reported
+                verdict, detail = _broken(error, parts.mask)
+            return await self._finish(verdict, detail)
+
+    # --- before the work ------------------------------------------------------------------------------------------------
+
+    async def _begin(self) -> Granted | Summary:
+        """Check everything, then claim the run; a summary when there is nothing to do."""
+        await self._check()
+        answer = await self._patiently(lambda: self._parts.store.claim(self._claim))
+        if isinstance(answer, Held):
+            answer = await self._watch(answer)
+        if isinstance(answer, Over):
+            return self._summary(
+                Verdict.ALREADY_DONE, f"it {answer.verdict.word} at {answer.ended_at:%Y-%m-%d %H:%M:%S %Z}"
+            )
+        if isinstance(answer, Held):
+            same = answer.run_id == self._claim.run_id
+            detail = f"attempt {answer.attempt} of run {answer.run_id} is at work"
+            return self._summary(Verdict.ALREADY_RUNNING if same else Verdict.OVERLAPPED, detail)
+        return answer
+
+    async def _check(self) -> None:
+        """Find every fault at once: schema, query, and what the job itself checks (with a permit: it may make a call)."""
+        parts = self._parts
+        await parts.job.open(parts.run)
+        await parts.rates[_main(parts.limits)].acquire()
+        found = await asyncio.gather(
+            self._patiently(parts.store.check), self._patiently(parts.source.check), parts.job.check(parts.run)
+        )
+        if faults := [fault for faults in found for fault in faults]:
+            raise Faults(parts.mask(fault) for fault in faults)
+
+    async def _watch(self, held: Held) -> Granted | Held | Over:
+        """Watch the holder for one lease time: if it shows no sign of life, succeed it."""
+        store = self._parts.store
+        until = asyncio.get_running_loop().time() + store.lease_s
+        while asyncio.get_running_loop().time() < until and not self._parts.stop:
+            await asyncio.sleep(store.lease_s / 20)
+            answer = await self._patiently(lambda: store.claim(self._claim))
+            if not isinstance(answer, Held) or answer.sign != held.sign:
+                return answer
+        return await self._patiently(lambda: store.claim(self._claim, successor_of=held))
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Wait for a database that does not answer yet: a failover at night must not lose the run."""
+        parts, pause = self._parts, 0.1
+        until = asyncio.get_running_loop().time() + parts.connect_timeout_s
+        while True:
+            try:
+                return await call()
+            except Transient as error:
+                if asyncio.get_running_loop().time() + pause > until or parts.stop:
+                    raise DatabaseAway(f"{error} (waited for {parts.connect_timeout_s:g} s)") from error
+                parts.run.log.warning("waiting for the database: %s", error)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(parts.stop.wait(), pause)
+            pause = min(2.0, pause * 2)
+
+    # --- the work -------------------------------------------------------------------------------------------------------
+
+    async def _work(self, granted: Granted) -> tuple[Verdict, str]:
+        parts, source = self._parts, self._parts.source
+        if granted.source not in (None, source.order):
+            raise Faults(
+                [f"the run's cursor is by {granted.source}, the source's key is now {source.order}: run with --restart"]
+            )
+        ledger = Ledger(
+            keeps_results=parts.job.write is not None,
+            encode=source.encode,
+            budget=parts.job.errors,
+            before=granted.before,
+            mask=parts.mask,
+            on_group=lambda group: [reporter.failed(group) for reporter in parts.reporters] and None,
+        )
+        sink = _Sink(parts, ledger)
+        self._engine = engine = Engine(
+            parts.job,
+            parts.run,
+            source,
+            sink,
+            ledger=ledger,
+            after=None if granted.cursor is None else source.decode(granted.cursor),
+            open_keys=[source.decode(key) for key in granted.open_keys],
+            max_records=parts.max_records,
+            limits=parts.limits,
+            rates=parts.rates,
+            stop=parts.stop,
+            plan=parts.plan,
+            reporters=parts.reporters,
+            patience_s=parts.patience_s,
+        )
+        deadline_s = parts.job.timeout.total_seconds()
+        timer = asyncio.get_running_loop().call_later(
+            deadline_s, parts.stop.ask, f"the deadline of {deadline_s:g} s passed"
+        )
+        beside = [asyncio.create_task(self._keep_lease(engine)), asyncio.create_task(self._count(engine))]
+        try:
+            await engine.work()
+        finally:
+            timer.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+        self._samples = sink.samples
+        return _judged(engine, parts)
+
+    async def _keep_lease(self, engine: Engine) -> None:
+        """Be heard of while the work goes on; page commits do the same."""
+        store = self._parts.store
+        while True:
+            await asyncio.sleep(store.lease_s / 3)
+            try:
+                await store.heartbeat()
+            except Transient as error:
+                self._parts.run.log.debug("no heartbeat: %s", error)
+            except LeaseLost as error:
+                engine.fail(error)
+                return
+
+    async def _count(self, engine: Engine) -> None:
+        """Find out about how many records there are, for progress alone."""
+        source, cursor = self._parts.source, engine.supply.cursor()
+        open_keys = engine.supply.parked
+        with contextlib.suppress(Transient, TimeoutError):
+            async with asyncio.timeout(_COUNTING_S):
+                total = await source.count(cursor)
+            if total is not None:
+                at_most = self._parts.max_records
+                engine.total = total + open_keys if at_most is None else min(at_most, total + open_keys)
+
+    # --- the end --------------------------------------------------------------------------------------------------------
+
+    async def _finish(self, verdict: Verdict, detail: str) -> Summary:
+        """Close the attempt in the run store, and report; neither changes the verdict."""
+        parts = self._parts
+        history = None
+        with contextlib.suppress(Transient, TimeoutError):
+            async with asyncio.timeout(2.0):
+                history = await parts.store.history(self._claim)
+        summary = self._summary(verdict, detail, history)
+        try:
+            async with asyncio.timeout(parts.plan.commit):
+                await parts.store.end(summary)
+        except (Transient, TimeoutError) as error:
+            parts.run.log.error("the end of the attempt is not in the run store: %s", error)
+        return await self._report(summary)
+
+    async def _report(self, summary: Summary) -> Summary:
+        budget = self._parts.plan.report
+        endings = [reporter.ended(summary, budget) for reporter in self._parts.reporters]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(budget + 0.5):
+                for error in await asyncio.gather(*endings, return_exceptions=True):
+                    if isinstance(error, Exception):
+                        self._parts.run.log.error("a report failed: %r", error)
+        return summary
+
+    def _introduce(self, granted: Granted | None) -> Start:
+        parts, run = self._parts, self._parts.run
+        if granted is not None:
+            run.attempt = granted.attempt
+        return Start(
+            job=run.job,
+            run_id=run.run_id,
+            run_key=run.run_key,
+            attempt=run.attempt,
+            scope=shown(run.scope),
+            dry_run=run.dry_run,
+            max_records=parts.max_records,
+            resumed_from=granted.cursor if granted else None,
+            source=f"by {parts.source.order}; {parts.source.promise.value}",
+            limits=parts.limits,
+            stop_plan=parts.plan,
+            deadline_s=parts.job.timeout.total_seconds(),
+            task=parts.task,
+            version=parts.version,
+            started_at=datetime.now(UTC) if granted else datetime.now(UTC),
+            before=granted.before if granted else Tally(),
+        )
+
+    def _summary(self, verdict: Verdict, detail: str, history: History | None = None) -> Summary:
+        parts, engine = self._parts, self._engine
+        duration = asyncio.get_running_loop().time() - self._began
+        if engine is None:
+            return Summary(
+                start=self._start, verdict=verdict, detail=detail, ended_at=datetime.now(UTC), duration_s=duration
+            )
+        tally = engine.ledger.saved.copy()
+        tally.read = engine.supply.read
+        return Summary(
+            start=self._start,
+            verdict=verdict,
+            detail=detail,
+            ended_at=datetime.now(UTC),
+            duration_s=duration,
+            tally=tally,
+            run_tally=self._start.before.plus(tally),
+            total=engine.total,
+            rate=tally.finished / duration if duration else 0.0,
+            oldest_age_s=engine.oldest_age_s,
+            throttled_s=engine.throttled_s,
+            limited_by=engine.limited_by,
+            peak_memory=process.peak_memory(),
+            cpu_s=process.cpu_seconds(),
+            commits=engine.commits,
+            history=history,
+            errors=engine.ledger.groups(),
+            samples=tuple(self._samples),
+            links=parts.links,
+            next_command=_next_command(parts, verdict),
+        )
+
+    _samples: Sequence[str] = ()
+
+
+class _Sink:
+    """The page commit of an attempt: its job's `write` within the store's transaction."""
+
+    def __init__(self, parts: Parts, ledger: Ledger) -> None:
+        self._parts = parts
+        self.samples: list[str] = []
+        write = self._pretend if parts.run.dry_run else parts.job.write
+
+        def letter(result: Result, error: Exception) -> DeadLetter:
+            return ledger.refusal(parts.source.key(result.record), error)
+
+        self._writer = Writer(write, letter, parts.store.is_refusal)
+
+    async def commit(self, batch: Batch) -> Committed:
+        return await self._parts.store.commit(batch, self._parts.source.order, self._writer)
+
+    async def _pretend(self, results: Sequence[Result], connection: Any) -> None:
+        """Note what a dry run would have written."""
+        for result in results[: _SAMPLES - len(self.samples)]:
+            key = self._parts.source.encode(self._parts.source.key(result.record))
+            self.samples.append(self._parts.mask(f"{', '.join(map(str, key))}: {result.value!r}"))
+
+
+def _claim(parts: Parts) -> Claim:
+    run = parts.run
+    mode = "dry-run" if run.dry_run else "canary" if parts.max_records is not None else "run"
+    lease = run.job if mode != "dry-run" else f"{run.job} dry-run"
+    if parts.job.one_per_scope:
+        lease += f" {encode(run.scope)}"
+    return Claim(
+        job=run.job,
+        run_key=run.run_key,
+        lease=lease,
+        mode=mode,
+        scope=shown(run.scope),
+        whole_scope=whole(run.scope),
+        task_arn=parts.task.arn,
+        host=parts.host,
+        version=parts.version,
+        restart=parts.restart,
+    )
+
+
+def _main(limits: Limits) -> str:
+    return limits.rate.name if limits.rate else "rate"
+
+
+def _broken(error: Exception, mask: Mask) -> tuple[Verdict, str]:
+    """Give the verdict on an attempt that something ended."""
+    if isinstance(error, Faults):
+        raise error
+    if isinstance(error, LeaseLost):
+        return Verdict.LEASE_LOST, str(error)
+    if isinstance(error, DatabaseAway):
+        return Verdict.INTERRUPTED, str(error)
+    return Verdict.CRASHED, mask(f"{type(error).__name__}: {error}")
+
+
+def _judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
+    """Give the verdict on an attempt that came to its end by itself."""
+    if engine.ledger.overdrawn:
+        return Verdict.ABORTED, engine.ledger.overdrawn
+    if not engine.complete:
+        return Verdict.INTERRUPTED, parts.stop.reason or "stopped"
+    tally = engine.ledger.run_tally
+    if not parts.job.errors.tolerates(tally):
+        return Verdict.COMPLETED_WITH_FAILURES, f"{tally.failed:,} of {tally.finished:,} records failed"
+    return Verdict.SUCCEEDED, ""
+
+
+def _next_command(parts: Parts, verdict: Verdict) -> str | None:
+    """Give what a person would type to go on, where there is something to do."""
+    if verdict not in (Verdict.INTERRUPTED, Verdict.ABORTED, Verdict.CRASHED, Verdict.LEASE_LOST):
+        return None
+    run = parts.run
+    if secrets(run.scope):
+        return None  # it would have to show them
+    scope = [f"--scope {shlex.quote(f'{name}={_text(value)}')}" for name, value in encode(run.scope).items()]
+    return " ".join(["python -m worker", run.job, f"--run-key {run.run_key}", *scope])
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)

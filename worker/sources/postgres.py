@@ -1,0 +1,159 @@
+"""Page through a PostgreSQL query by the values of its key columns (keyset pagination)."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from worker.database import Link, is_refused, said
+from worker.source import JsonKey, Key, Promise, Record
+
+_DECODE: dict[str, Callable[[Any], Any]] = {
+    "int2": int,
+    "int4": int,
+    "int8": int,
+    "text": str,
+    "varchar": str,
+    "bpchar": str,
+    "uuid": UUID,
+    "numeric": Decimal,
+    "timestamptz": datetime.fromisoformat,
+    "timestamp": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+}
+"""How a key column's value is read back from the run store, by the name of its type."""
+
+_COUNT_TIMEOUT_MS = 2_000
+
+
+def query(sql: str, *arguments: Any, key: str | Sequence[str]) -> "PostgresQuery":
+    """Read the rows of a SELECT in the order of `key`, one column or several, all ascending or all `"… desc"`.
+
+    The key must be unique, not null and never change; an index that begins with it keeps every page fast. `arguments` are
+    the values of `$1`, `$2` …; values never become part of the SQL.
+    """
+    return PostgresQuery(sql, arguments, (key,) if isinstance(key, str) else tuple(key))
+
+
+class PostgresQuery:
+    """A keyset over one SELECT; the front door gives it its connection by `connect`."""
+
+    promise = Promise.STABLE
+
+    def __init__(self, sql: str, arguments: Sequence[Any], key: Sequence[str]) -> None:
+        self._arguments = tuple(arguments)
+        self._columns = tuple(name.split()[0] for name in key)
+        directions = {[*name.split(), "asc"][1].lower() for name in key}
+        if not key or not directions <= {"asc", "desc"} or len(directions) != 1:
+            raise ValueError(f"a key is columns that are all ascending or all descending, not {key!r}")
+        self._descending = directions == {"desc"}
+        self.order = ", ".join(self._columns) + (" desc" if self._descending else "")
+        self._decoders: tuple[Callable[[Any], Any], ...] = ()
+        self._one = self._columns[0] if len(self._columns) == 1 else None
+        self._sql = _Statements(sql.strip().rstrip(";"), len(arguments), self._columns, self._descending)
+        self._link: Link | None = None
+        self._aside: Link | None = None
+
+    def connect(self, link: Link, aside: Link) -> None:
+        """Read through this link, and count, which may take its time, through the one aside."""
+        self._link, self._aside = link, aside
+
+    @property
+    def link(self) -> Link:
+        """Give the link that `connect` was given."""
+        assert self._link is not None, "the front door connects a source before it is read"
+        return self._link
+
+    def key(self, record: Record) -> Key:
+        """Give the values of the key columns."""
+        if self._one is not None:
+            return (record[self._one],)
+        return tuple([record[name] for name in self._columns])
+
+    def encode(self, key: Key) -> JsonKey:
+        """Give a key as JSON values: numbers and texts as they are, all else in its text form."""
+        return [
+            value if isinstance(value, (int, str)) else value.isoformat() if hasattr(value, "isoformat") else str(value)
+            for value in key
+        ]
+
+    def decode(self, key: JsonKey) -> Key:
+        """Read what `encode` gave, by the types that `check` found."""
+        return tuple([decode(value) for decode, value in zip(self._decoders, key, strict=True)])
+
+    async def check(self) -> list[str]:
+        """Prepare the query: is it sound, and are the key columns there, of types that can be a cursor."""
+        try:
+            async with self.link.using() as connection:
+                statement = await connection.prepare(self._sql.first)
+                return self._learn({attribute.name: attribute.type.name for attribute in statement.get_attributes()})
+        except asyncpg.PostgresError as error:
+            if is_refused(error):
+                return [f"the database refuses the job's query: {said(error)}"]
+            return [f"the job's query is not sound: {said(error)}"]
+        except (asyncpg.InterfaceError, asyncpg.DataError) as error:
+            return [f"the job's query does not fit its arguments: {said(error)}"]
+
+    async def page(self, after: Key | None, size: int) -> Sequence[Record]:
+        """Read the next rows after a key."""
+        sql, position = (self._sql.first, ()) if after is None else (self._sql.next, after)
+        async with self.link.using() as connection:
+            return await connection.fetch(sql, *self._arguments, *position, size)
+
+    async def count(self, after: Key | None) -> int | None:
+        """Count the rows after a key, for at most two seconds; then give the planner's estimate."""
+        sql, position = (self._sql.count, ()) if after is None else (self._sql.count_next, after)
+        assert self._aside is not None, "the front door connects a source before it is read"
+        async with self._aside.using() as connection, connection.transaction(readonly=True):
+            await connection.execute(f"SET LOCAL statement_timeout = {_COUNT_TIMEOUT_MS}")
+            try:
+                async with connection.transaction():
+                    return cast("int", await connection.fetchval(sql, *self._arguments, *position))
+            except asyncpg.QueryCanceledError:
+                plan = await connection.fetchval("EXPLAIN (FORMAT JSON) " + sql, *self._arguments, *position)
+                return int(msgspec.json.decode(plan)[0]["Plan"]["Plans"][0]["Plan Rows"])
+
+    async def records(self, keys: Sequence[Key]) -> Sequence[Record]:
+        """Read the rows with these keys afresh."""
+        position = [list(column) for column in zip(*keys, strict=True)]
+        async with self.link.using() as connection:
+            return await connection.fetch(self._sql.by_key, *self._arguments, *position)
+
+    def _learn(self, types: dict[str, str]) -> list[str]:
+        missing = [name for name in self._columns if name not in types]
+        if missing:
+            return [f"key column {name!r} is not among the query's columns ({', '.join(types)})" for name in missing]
+        unknown = [name for name in self._columns if types[name] not in _DECODE]
+        if unknown:
+            return [f"key column {name!r} is {types[name]}; a cursor can be {', '.join(_DECODE)}" for name in unknown]
+        self._decoders = tuple(_DECODE[types[name]] for name in self._columns)
+        self._sql.learn([types[name] for name in self._columns])
+        return []
+
+
+class _Statements:
+    """The job's SELECT, wrapped for each of the questions."""
+
+    def __init__(self, sql: str, arguments: int, columns: Sequence[str], descending: bool) -> None:
+        order = ", ".join(f'"{name}"{" DESC" if descending else ""}' for name in columns)
+        names = ", ".join(f'"{name}"' for name in columns)
+        marks = ", ".join(f"${arguments + number}" for number in range(1, len(columns) + 1))
+        beyond = f"({names}) {'<' if descending else '>'} ({marks})"
+        rows = f"(\n{sql}\n) AS source"
+        limit = arguments + len(columns) + 1
+        self._names, self._arguments, self._rows = names, arguments, rows
+        self.first = f"SELECT * FROM {rows} ORDER BY {order} LIMIT ${arguments + 1}"
+        self.next = f"SELECT * FROM {rows} WHERE {beyond} ORDER BY {order} LIMIT ${limit}"
+        self.count = f"SELECT count(*) FROM {rows}"
+        self.count_next = f"SELECT count(*) FROM {rows} WHERE {beyond}"
+        self.by_key = ""
+
+    def learn(self, types: Sequence[str]) -> None:
+        """Complete what needs the key columns' types."""
+        arrays = ", ".join(f"${self._arguments + number}::{name}[]" for number, name in enumerate(types, 1))
+        self.by_key = f"SELECT * FROM {self._rows} WHERE ({self._names}) IN (SELECT * FROM unnest({arrays}))"

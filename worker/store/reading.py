@@ -1,0 +1,78 @@
+"""Read the run store: a run with its attempts, the holder of a lease, the latest runs."""
+
+from typing import Any
+
+import msgspec
+
+from worker.database import Link
+from worker.runs import RUNNING, AttemptView, RunView
+from worker.verdict import Verdict
+
+
+class RunReader:
+    """Answer questions about runs; it changes nothing."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def find(self, run_id: str) -> RunView | None:
+        """Give a run with all its attempts; None where there is none of that name."""
+        async with self._link.using() as connection:
+            row = await connection.fetchrow(f"{_RUNS} WHERE r.run_id = $1", run_id)
+            attempts = await connection.fetch(_ATTEMPTS, run_id) if row else []
+        return _run(row, tuple(_attempt(attempt) for attempt in attempts)) if row else None
+
+    async def holder(self, job: str) -> RunView | None:
+        """Give the run that holds the job's lease now."""
+        async with self._link.using() as connection:
+            row = await connection.fetchrow(f"{_RUNS} WHERE r.lease = $1", job)
+        return _run(row) if row else None
+
+    async def latest(self, job: str | None, limit: int) -> list[RunView]:
+        """Give the latest runs, of one job or of all, newest first."""
+        where = "" if job is None else "WHERE r.job = $2"
+        arguments = (limit,) if job is None else (limit, job)
+        async with self._link.using() as connection:
+            rows = await connection.fetch(f"{_RUNS} {where} ORDER BY r.created_at DESC, r.run_id LIMIT $1", *arguments)
+        return [_run(row) for row in rows]
+
+
+_RUNS = """
+SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.status, r.detail, r.attempt, r.tally::text AS tally,
+    coalesce(r.cursor, 'null')::text AS cursor, r.created_at, r.ended_at, r.heartbeat_at, a.exit_code,
+    coalesce(a.summary, 'null')::text AS summary,
+    (SELECT sum(extract(epoch FROM coalesce(d.ended_at, now()) - d.started_at))::float FROM worker.attempts d
+     WHERE d.run_id = r.run_id) AS duration_s
+FROM worker.runs r LEFT JOIN worker.attempts a ON a.run_id = r.run_id AND a.number = r.attempt"""
+
+_ATTEMPTS = """
+SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host, tally::text AS tally
+FROM worker.attempts WHERE run_id = $1 ORDER BY number"""
+
+
+def _run(row: Any, attempts: tuple[AttemptView, ...] = ()) -> RunView:
+    decode = msgspec.json.decode
+    status = row["status"]
+    return RunView(
+        run_id=row["run_id"],
+        job=row["job"],
+        run_key=row["run_key"],
+        scope=decode(row["scope"]),
+        dry_run=row["mode"] == "dry-run",
+        status=status,
+        attempt=row["attempt"],
+        tally=decode(row["tally"]),
+        cursor=decode(row["cursor"]),
+        created_at=row["created_at"],
+        heartbeat_at=row["heartbeat_at"],
+        ended_at=row["ended_at"],
+        exit_code=None if status == RUNNING else Verdict.of(status).exit_code,
+        detail=row["detail"],
+        summary=None if status == RUNNING else decode(row["summary"]),
+        duration_s=row["duration_s"],
+        attempts=attempts,
+    )
+
+
+def _attempt(row: Any) -> AttemptView:
+    return AttemptView(**{**dict(row), "tally": msgspec.json.decode(row["tally"])})

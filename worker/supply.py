@@ -1,0 +1,209 @@
+"""Keep the slots supplied: pages read ahead, records to be tried again, records that grew old read again.
+
+Everything taken in order is accounted for at any instant: what was handed out and has no outcome yet is in a slot or parked
+here, so a checkpoint is the key of the last record taken plus those keys. That is the whole secret of resuming.
+"""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from worker.errors import Permanent
+from worker.source import Key, Record, Source
+
+T = TypeVar("T")
+Patiently = Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
+
+_HOPELESS = 3
+"""So many pages in a row that were too old on arrival: the query takes longer than `max_age` allows."""
+
+
+@dataclass(slots=True, eq=False)
+class Parked:
+    """A record that left the straight way: to be tried again, or to be read again first."""
+
+    key: Key
+    record: Record
+    read_at: float
+    tries: int = 0
+    first_error_at: datetime | None = None
+
+
+class Supply:
+    """Hand out records in the source's order; `stock` is how many can be taken at once."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        page_size: int,
+        window: int,
+        max_age: float | None,
+        after: Key | None = None,
+        open_keys: Sequence[Key] = (),
+        at_most: int | None = None,
+        wake: Callable[[], None],
+        gone: Callable[[], None],
+    ) -> None:
+        self._source, self._page_size, self._window = source, page_size, window
+        self._max_age = max_age if max_age is not None else float("inf")
+        self._wake, self._gone = wake, gone
+        self._start = self._after = after
+        self._last: Record | None = None
+        self._left = at_most
+        self._rows: list[Record] = []  # the current page, last row first
+        self._pages: deque[tuple[list[Record], float]] = deque()
+        self._reading = False
+        self._generation = 0
+        self._old_pages = 0
+        self._due: deque[Parked] = deque()
+        self._later: list[tuple[float, int, Parked]] = []  # a heap by the moment of the next try
+        self._order = itertools.count()
+        self._again = [Parked(key, None, -float("inf")) for key in open_keys]  # to be read again
+        self._pumping = asyncio.Event()
+        self.read = len(self._again)
+        self.read_at = 0.0
+        self.ahead = 0  # rows read and not taken
+        self.ended = False
+
+    @property
+    def parked(self) -> int:
+        """Count the records that were taken, have no outcome and are in no slot."""
+        return len(self._due) + len(self._later) + len(self._again)
+
+    @property
+    def stock(self) -> int:
+        """Count what can be taken now; new rows only while the window of open keys has room."""
+        return len(self._due) + (self.ahead if self.parked < self._window else 0)
+
+    @property
+    def blocked(self) -> bool:
+        """Tell whether the window of open keys is full."""
+        return self.parked >= self._window
+
+    @property
+    def exhausted(self) -> bool:
+        """Tell whether nothing is left here, now or later."""
+        return self.ended and not self.ahead and not self.parked
+
+    def take(self, now: float) -> Record | Parked | None:
+        """Hand out the next record that is young enough; None when there is none."""
+        while self._due:
+            parked = self._due.popleft()
+            if now - parked.read_at <= self._max_age:
+                return parked
+            self._again.append(parked)
+            self._pumping.set()
+        if self.blocked:
+            return None
+        if not self._rows and not self._turn():
+            return None
+        if now - self.read_at > self._max_age:
+            self._drop()
+            return None
+        self.ahead -= 1
+        self._old_pages = 0
+        self._last = record = self._rows.pop()
+        return record
+
+    def park(self, parked: Parked, until: float) -> None:
+        """Keep a record for another try at that moment (`time.monotonic`)."""
+        heapq.heappush(self._later, (until, next(self._order), parked))
+
+    def requeue(self, parked: Parked) -> None:
+        """Let a record be taken again at once, before all others."""
+        self._due.append(parked)
+        self._wake()
+
+    def ripen(self, now: float) -> None:
+        """Let the records whose pause is over be taken."""
+        while self._later and self._later[0][0] <= now:
+            self._due.append(heapq.heappop(self._later)[2])
+            self._wake()
+
+    def key_of(self, taken: Record | Parked) -> Key:
+        """Give the key of what `take` handed out."""
+        return taken.key if isinstance(taken, Parked) else self._source.key(taken)
+
+    def cursor(self) -> Key | None:
+        """Give the key of the last record taken in order: all before it are finished, in a slot or in `open_keys`."""
+        return self._start if self._last is None else self._source.key(self._last)
+
+    def open_keys(self) -> list[Key]:
+        """Give the keys of the parked records."""
+        return [parked.key for parked in (*self._due, *(entry[2] for entry in self._later), *self._again)]
+
+    async def pump(self, patiently: "Patiently[Sequence[Record]]") -> None:
+        """Read ahead until the source is at its end: old records again first, then the next page."""
+        while True:
+            if self._again:
+                await self._read_again(patiently)
+            elif not self.ended and not self._pages:
+                await self._read_page(patiently)
+            else:
+                self._pumping.clear()
+                await self._pumping.wait()
+
+    async def _read_page(self, patiently: "Patiently[Sequence[Record]]") -> None:
+        size = self._page_size if self._left is None else min(self._page_size, self._left)
+        after, generation, read_at = self._after, self._generation, time.monotonic()
+        rows = await patiently(lambda: self._source.page(after, size)) if size else []
+        if generation != self._generation:
+            return  # what was ahead was dropped meanwhile: this page is out of its order
+        if self._left is not None:
+            self._left -= len(rows)
+        self.ended = len(rows) < size or self._left == 0
+        if rows:
+            self._after = self._source.key(rows[-1])
+            self._pages.append((list(reversed(rows)), read_at))
+            self.ahead += len(rows)
+            self.read += len(rows)
+        self._wake()
+
+    async def _read_again(self, patiently: "Patiently[Sequence[Record]]") -> None:
+        batch = self._again[: self._page_size]
+        read_at = time.monotonic()
+        records = await patiently(lambda: self._source.records([parked.key for parked in batch]))
+        found = {self._source.key(record): record for record in records}
+        self._again = self._again[len(batch) :]
+        for parked in batch:
+            if parked.key in found:
+                parked.record, parked.read_at = found[parked.key], read_at
+                self._due.append(parked)
+            else:
+                self._gone()
+        self._wake()
+
+    def _turn(self) -> bool:
+        if not self._pages:
+            return False
+        self._rows, self.read_at = self._pages.popleft()
+        self._pumping.set()
+        return True
+
+    def _drop(self) -> None:
+        """Forget what is ahead, for it grew old, and read it anew from the last record taken, in smaller pages."""
+        self._old_pages += 1
+        if self._old_pages > _HOPELESS:
+            raise Permanent(
+                f"records are older than max_age={self._max_age:g} s as soon as they are read: "
+                f"the query is too slow for it; make the query faster, the pages smaller or max_age longer",
+                "SourceTooSlow",
+            )
+        self.read -= self.ahead
+        if self._left is not None:
+            self._left += self.ahead
+        self.ahead = 0
+        self._rows = []
+        self._pages.clear()
+        self._after = self.cursor()
+        self._generation += 1
+        self._page_size = max(1, self._page_size // 2)
+        self.ended = False
+        self._pumping.set()
