@@ -57,11 +57,15 @@ def _read_to_end(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m worker.local.provider", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m worker.local.provider", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     parser.add_argument("--rate", type=int, default=0, help="calls a second that are allowed; 0: no limit")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument("--fail", type=float, default=0.0, help="share of tries that fail and succeed on a retry, 0 to 1")
+    parser.add_argument(
+        "--fail", type=float, default=0.0, help="share of tries that fail and succeed on a retry, 0 to 1"
+    )
     parser.add_argument("--seed", type=int, default=7, help="decides each payment's fate, together with its reference")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input ends")
     return parser.parse_args(arguments)

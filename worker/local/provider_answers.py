@@ -117,7 +117,9 @@ def _refused_key(key: str | None) -> Answer:
         message = "You did not provide an API key: send it in the Authorization header, using Bearer auth."
     else:
         message = f"Invalid API Key provided: {key[:8]}{'*' * 8}{key[-4:]}"
-    return _error(401, {"message": message, "type": "invalid_request_error"}, b'WWW-Authenticate: Bearer realm="Stripe"\r\n')
+    return _error(
+        401, {"message": message, "type": "invalid_request_error"}, b'WWW-Authenticate: Bearer realm="Stripe"\r\n'
+    )
 
 
 def _throttled(pause: float) -> Answer:
@@ -144,5 +146,7 @@ def _fault(message: str, param: str, code: str) -> dict[str, Any]:
 
 
 def _unknown_url(method: str, path: str) -> Answer:
-    message = f"Unrecognized request URL ({method}: {path}). Please make sure you passed a valid (non-empty) identifier."
+    message = (
+        f"Unrecognized request URL ({method}: {path}). Please make sure you passed a valid (non-empty) identifier."
+    )
     return _error(404, {"message": message, "type": "invalid_request_error"})

@@ -18,7 +18,7 @@ class Change(Struct, forbid_unknown_fields=True):
     down: bool | UnsetType = UNSET
     throttle_for: float | UnsetType = UNSET
     delay: float | UnsetType = UNSET
-    rate: int | None | UnsetType = UNSET
+    rate: int | UnsetType | None = UNSET
     fail: float | UnsetType = UNSET
 
 

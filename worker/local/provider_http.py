@@ -11,7 +11,7 @@ import httptools
 from worker.local.provider_answers import Answer, Simulator
 from worker.local.provider_control import CONTROL, control
 
-STRIPE_VERSION = b"2025-09-30.clover"
+STRIPE_VERSION = b"2026-10-28.endive"
 """What is echoed to a caller that names no version."""
 
 _STATUS = {status: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
@@ -46,7 +46,9 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._last = True
-            self._reply(Answer(400, b'{"error":{"message":"This is not HTTP/1.1.","type":"invalid_request_error"}}'), 0.0)
+            self._reply(
+                Answer(400, b'{"error":{"message":"This is not HTTP/1.1.","type":"invalid_request_error"}}'), 0.0
+            )
         if self._out:
             self._transport.write(b"".join(self._out))
             self._out.clear()
@@ -103,14 +105,17 @@ class Connection(asyncio.Protocol):
 
     def _reply(self, answer: Answer, delay: float) -> None:
         status, body, headers = answer
-        reply = b"%bContent-Type: application/json\r\nContent-Length: %d\r\nRequest-Id: req_%014x\r\nStripe-Version: %b\r\n%b%b\r\n%b" % (
-            _STATUS[status],  # type: ignore[index]
-            len(body),
-            next(_request_ids),
-            self._version,
-            headers,
-            b"Connection: close\r\n" if self._last else b"",
-            body,
+        reply = (
+            b"%bContent-Type: application/json\r\nContent-Length: %d\r\nRequest-Id: req_%014x\r\nStripe-Version: %b\r\n%b%b\r\n%b"
+            % (
+                _STATUS[status],  # type: ignore[index]
+                len(body),
+                next(_request_ids),
+                self._version,
+                headers,
+                b"Connection: close\r\n" if self._last else b"",
+                body,
+            )
         )
         if delay > 0 or self._due:
             self._reply_later(reply, delay)
