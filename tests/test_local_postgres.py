@@ -1,26 +1,24 @@
 """The embedded PostgreSQL is real, restarts and crashes on demand, and leaves nothing behind, however its owner ends."""
 
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
+from local_stack import ENVIRON, command, ends
 
 from worker.errors import Faults
 from worker.local import postgres, programs
 from worker.local.postgres import Postgres
 from worker.local.unprivileged import closed_folder
 
-LOCAL_STACK = Path(__file__).parent / "local_stack.py"
 SYSTEM = sorted(Path("/usr/lib/postgresql").glob("1[5-9]/bin"))
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
 
@@ -38,9 +36,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Postgres]:
 @pytest.fixture
 def owner() -> Iterator[subprocess.Popen[str]]:
     """Give a process that holds a server, to be killed."""
-    command = [sys.executable, str(LOCAL_STACK), "postgres"]
-    environment = {**os.environ, "PYTHONPATH": str(LOCAL_STACK.parent.parent)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command("postgres"), stdout=subprocess.PIPE, text=True, env=ENVIRON) as process:
         yield process
         process.kill()
 
@@ -59,16 +55,6 @@ def held(owner: subprocess.Popen[str]) -> tuple[int, int, Path]:
     pid, folder = owner.stdout.readline().split()
     [guard] = [child.pid for child in psutil.Process(owner.pid).children() if child.pid != int(pid)]
     return int(pid), guard, Path(folder)
-
-
-@contextmanager
-def ends(*pids: int) -> Iterator[None]:
-    """Hold that these processes, which are not our children, end by what is done (a zombie has ended, reaped or not)."""
-    handles = [os.pidfd_open(pid) for pid in pids]
-    yield
-    for handle in handles:
-        assert select.select([handle], [], [], 10)[0], f"one of {pids} still runs"
-        os.close(handle)
 
 
 async def ask(url: str, sql: str) -> object:
