@@ -1,0 +1,82 @@
+"""What tests of the local stack start as a process of its own (`python tests/local_stack.py …`), and how they see it end."""
+
+import asyncio
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from worker.local.child import Local
+from worker.local.postgres import Postgres
+from worker.local.provider_process import ProviderOptions
+from worker.local.seed import seed
+from worker.local.serve import serve
+
+ROOT = Path(__file__).parent.parent
+SEED = ROOT / "jobs" / "poll_payments.sql"
+ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def command(*arguments: str) -> list[str]:
+    """Give the command that runs this file."""
+    return [sys.executable, __file__, *arguments]
+
+
+@contextmanager
+def ends(*pids: int) -> Iterator[None]:
+    """Hold that these processes, which are not our children, end by what is done (a zombie has ended, reaped or not)."""
+    handles = [os.pidfd_open(pid) for pid in pids]
+    yield
+    for handle in handles:
+        assert select.select([handle], [], [], 10)[0], f"one of {pids} still runs"
+        os.close(handle)
+
+
+async def hold_postgres() -> None:
+    """Start a server, say where it is, and wait to be killed."""
+    async with Postgres() as server:
+        say(f"{server.pid} {server.folder}")
+        await asyncio.Event().wait()
+
+
+def hold_child() -> None:
+    """Start the stack in a child, as a worker does, and wait to be killed."""
+    with Local([], command("serve", "DATABASE_URL,STRIPE_API_BASE", "fill")):
+        say("ready")
+        sys.stdin.read()
+
+
+async def fill(environment: dict[str, str]) -> None:
+    """Seed as the front door does."""
+    if url := environment.get("DATABASE_URL"):
+        await seed(url, SEED.read_text(), records=5_000)
+
+
+async def refuse(environment: dict[str, str]) -> None:
+    """Fail as a seed with a mistake does."""
+    await seed(environment["DATABASE_URL"], "SELECT mistake", records=1)
+
+
+async def hang(environment: dict[str, str]) -> None:
+    """Take forever, as a very large seed does."""
+    say("hanging")
+    await asyncio.Event().wait()
+
+
+def say(line: str) -> None:
+    """Write a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["postgres"]:
+            asyncio.run(hold_postgres())
+        case ["child"]:
+            hold_child()
+        case ["serve", names, prepare, *child]:
+            work = {"fill": fill, "refuse": refuse, "hang": hang}[prepare]
+            sys.exit(asyncio.run(serve(names.split(","), ProviderOptions(), prepare=work, child=bool(child))))

@@ -1,0 +1,71 @@
+"""The seed of poll-payments gives the records that were asked for, the same each time."""
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from local_stack import SEED
+
+from worker.errors import Faults
+from worker.local.postgres import Postgres
+from worker.local.seed import seed
+
+FINGERPRINT = """SELECT md5(string_agg(concat_ws('|', id, merchant_id, provider_ref, status, amount_cents, currency), ',' ORDER BY id))
+                 FROM payments"""
+
+
+async def fetchrow(url: str, sql: str) -> asyncpg.Record:
+    """Read one row on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchrow(sql)
+    finally:
+        await connection.close()
+
+
+async def test_seed_makes_as_many_processing_payments_as_asked(database_url: str) -> None:
+    """What a run reads is what was asked for, over about 100 merchants; the others make its WHERE matter."""
+    await seed(database_url, SEED.read_text(), 5_000)
+    sql = """SELECT count(*) FILTER (WHERE status = 'processing') AS processing,
+                    count(*) FILTER (WHERE status = 'succeeded') AS succeeded,
+                    count(DISTINCT merchant_id) AS merchants, count(DISTINCT provider_ref) AS refs,
+                    count(*) FILTER (WHERE created_at < now() - interval '4 days' OR created_at > now()) AS misdated
+             FROM payments"""
+    assert tuple(await fetchrow(database_url, sql)) == (5_000, 250, 100, 5_250, 0)
+
+
+async def test_seed_is_the_same_each_time(postgres_server: Postgres, database_url: str) -> None:
+    """Another database gets the same payments, and a second seeding of one changes nothing."""
+    other = await postgres_server.database()
+    await seed(database_url, SEED.read_text(), 500)
+    before = await fetchrow(database_url, FINGERPRINT)
+    await seed(database_url, SEED.read_text(), 500)
+    await seed(other, SEED.read_text(), 500)
+    assert await fetchrow(database_url, FINGERPRINT) == before == await fetchrow(other, FINGERPRINT)
+    await postgres_server.drop(other)
+
+
+@given(st.integers(min_value=0, max_value=10**12))
+def test_seed_counts_hold_for_any_number(records: int) -> None:
+    """Of records × 21 / 20 ids, those that 21 does not divide are as many as the records asked for."""
+    total = records * 21 // 20
+    assert total - total // 21 == records
+
+
+async def test_seed_is_read_by_an_index(database_url: str) -> None:
+    """The page query of the job walks the partial index."""
+    await seed(database_url, SEED.read_text(), 5_000)
+    page = (
+        "SELECT id, provider_ref, status FROM payments WHERE status = 'processing' AND id > 100 ORDER BY id LIMIT 500"
+    )
+    connection = await asyncpg.connect(database_url)
+    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {page}"))
+    await connection.close()
+    assert "Index Scan using payments_processing" in plan
+
+
+async def test_seed_says_what_is_wrong_with_its_sql(database_url: str) -> None:
+    """A mistake in the SQL is a fault in words, and leaves nothing half done."""
+    with pytest.raises(Faults, match=r'seed failed for 7 records: column "mistake" does not exist'):
+        await seed(database_url, "CREATE TABLE half_done (); SELECT mistake", 7)
+    assert (await fetchrow(database_url, "SELECT to_regclass('half_done')"))[0] is None
