@@ -12,7 +12,7 @@ _ENDS = {
     Verdict.OVERLAPPED: ("⏭️", "did nothing: another run of the job is still going on"),
     Verdict.ABORTED: ("🛑", "was aborted: too many failures"),
     Verdict.CRASHED: ("💥", "crashed"),
-    Verdict.COMPLETED_WITH_FAILURES: ("❌", "completed with {failures}"),
+    Verdict.COMPLETED_WITH_FAILURES: ("❌", "completed with {failures} in {records}"),
     Verdict.NOT_STARTED: ("⛔", "could not start"),
     Verdict.LEASE_LOST: ("🔀", "lost its lease: a newer attempt took over"),
     Verdict.INTERRUPTED: ("⏸️", "was interrupted; started again, it goes on from where it stopped"),
@@ -34,9 +34,10 @@ def emoji(summary: Summary) -> str:
 
 
 def headline(summary: Summary) -> str:
-    """Say which job ended how: `poll-payments completed with 12 failures`."""
+    """Say which job ended how: `poll-payments completed with 12 failures in 5,000 records`."""
     failures = plural(summary.run_tally.failed, "failure")
-    words = _ENDS[summary.verdict][1].format(failures=failures)
+    records = plural(summary.run_tally.finished, "record")
+    words = _ENDS[summary.verdict][1].format(failures=failures, records=records)
     if _tolerated(summary):
         words += f" with {failures} tolerated"
     return f"{summary.start.job} {words}{_trial(summary)}"
@@ -192,7 +193,11 @@ def error(group: ErrorGroup, longest: int = 200) -> str:
 def position(progress: Progress) -> str:
     """Say how far an attempt is: `900 of 5,000 records (18 %), 90/s, 46 s to go`."""
     finished, total = progress.tally.finished, progress.total
-    far = f"{finished:,} of {total:,} records ({percent(min(1.0, finished / total))})" if total else f"{finished:,} records"
+    far = (
+        f"{finished:,} of {total:,} records ({percent(min(1.0, finished / total))})"
+        if total
+        else f"{finished:,} records"
+    )
     left = [f"{duration(progress.eta_s)} to go"] if progress.eta_s is not None else []
     return ", ".join([far, rate(progress.rate), *left])
 
