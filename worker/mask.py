@@ -9,7 +9,7 @@ _SHORTEST = 4
 """Shorter values are not secrets but words: masking them would garble every text."""
 
 _SHAPES = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s/@]+@"  # scheme://user:password@
+    r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}://[^\s:/@]*):[^\s/@]+@"  # scheme://user:password@
     r"|(?P<header>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
     r"|\b(?:sk|rk|pk|whsec|xox[abpsr])[_-][A-Za-z0-9_-]{8,}"  # Stripe and Slack keys
     r"|(?P<hook>hooks\.slack\.com/services/)\S+"

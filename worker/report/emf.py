@@ -1,0 +1,85 @@
+"""Say at the end, in one CloudWatch embedded-metric line, what alarms and dashboards stand on.
+
+The form is that of Amazon CloudWatch's "Specification: Embedded metric format". The line is a log line like the others.
+"""
+
+import logging
+from typing import Any
+
+from worker.events import Reporter, Summary
+from worker.verdict import Verdict
+
+NAMESPACE = "BatchWorker"
+
+METRICS = {
+    "Succeeded": "Count",
+    "Duration": "Seconds",
+    "RecordsRead": "Count",
+    "RecordsDone": "Count",
+    "RecordsSkipped": "Count",
+    "RecordsFailed": "Count",
+    "RecordsUnfinished": "Count",
+    "ErrorRate": "Percent",
+    "OldestRecordAge": "Seconds",
+    "Retries": "Count",
+    "Throttled": "Count",
+    "ThrottledTime": "Seconds",
+    "PeakMemory": "Bytes",
+}
+"""Of an attempt that worked, by dimension Job (and Job + Env where the environment is named), with their units."""
+
+_log = logging.getLogger("worker.metrics")
+
+
+class EmfReporter(Reporter):
+    """Log the attempt's figures as metrics; a trial (dry run, bounded number of records) counts for none."""
+
+    def __init__(self, env: str | None = None) -> None:
+        self._env = env
+        _log.setLevel(logging.INFO)  # LOG_LEVEL=warning must not silence the alarms' ground
+
+    async def ended(self, summary: Summary, budget_s: float) -> None:
+        """Log the line."""
+        if not summary.start.dry_run and summary.start.max_records is None:
+            _log.info("metrics", extra=metrics(summary, self._env))
+
+
+def metrics(summary: Summary, env: str | None = None) -> dict[str, Any]:
+    """Give the root members of the embedded-metric line, without those that every log line has.
+
+    `Ended` counts every end by Job and Verdict (a closed set); the other metrics only attempts that worked.
+    """
+    by_job = [["Job"], ["Job", "Env"]] if env else [["Job"]]
+    directives = [_directive([["Job", "Verdict"]], {"Ended": "Count"})]
+    members: dict[str, Any] = {"Job": summary.start.job, "Verdict": summary.verdict.word, "Ended": 1}
+    if env:
+        members["Env"] = env
+    if summary.verdict.worked:
+        directives.append(_directive(by_job, METRICS))
+        members |= _values(summary)
+    aws = {"Timestamp": int(summary.ended_at.timestamp() * 1000), "CloudWatchMetrics": directives}
+    return {"_aws": aws, **members}
+
+
+def _directive(dimensions: list[list[str]], units: dict[str, str]) -> dict[str, Any]:
+    defined = [{"Name": name, "Unit": unit} for name, unit in units.items()]
+    return {"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": defined}
+
+
+def _values(summary: Summary) -> dict[str, int | float]:
+    tally = summary.tally
+    return {
+        "Succeeded": int(summary.verdict is Verdict.SUCCEEDED),
+        "Duration": summary.duration_s,
+        "RecordsRead": tally.read,
+        "RecordsDone": tally.done,
+        "RecordsSkipped": tally.skips,
+        "RecordsFailed": tally.failed,
+        "RecordsUnfinished": tally.unfinished,
+        "ErrorRate": 100 * tally.failed_share,
+        "OldestRecordAge": summary.oldest_age_s,
+        "Retries": tally.retries,
+        "Throttled": tally.throttled,
+        "ThrottledTime": summary.throttled_s,
+        "PeakMemory": summary.peak_memory,
+    }

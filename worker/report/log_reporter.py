@@ -1,0 +1,102 @@
+"""Log what an attempt tells: its start, its progress now and then, its errors by group, its end."""
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from worker.events import Commit, ErrorGroup, Progress, Reporter, Start, Summary
+from worker.report import logs, words
+from worker.verdict import Verdict
+
+_log = logging.getLogger("worker.run")
+
+_EVERY_S = 10.0
+_MOST_GROUPS = 10
+
+_LEVELS = {
+    Verdict.SUCCEEDED: logging.INFO,
+    Verdict.ALREADY_DONE: logging.INFO,
+    Verdict.ALREADY_RUNNING: logging.INFO,
+    Verdict.OVERLAPPED: logging.WARNING,
+    Verdict.INTERRUPTED: logging.WARNING,
+}
+"""Every other end is an error."""
+
+
+class LogReporter(Reporter):
+    """Log a line per start, page commit (debug), error group at 1, 10, 100 …, every ten seconds, and at the end."""
+
+    def __init__(self) -> None:
+        self._next_s = _EVERY_S
+
+    def started(self, start: Start) -> None:
+        """Log who begins, under which limits, and how it will stop."""
+        logs.context(job=start.job, run_id=start.run_id, attempt=start.attempt, task_arn=start.task.arn)
+        resumed = f", goes on after {start.resumed_from}" if start.resumed_from else ""
+        _log.info("%s started, attempt %d%s", start.job, start.attempt, resumed, extra=_start(start))
+
+    def progress(self, progress: Progress) -> None:
+        """Log how far it is, when ten more seconds have gone by."""
+        if progress.elapsed_s < self._next_s:
+            return
+        self._next_s = (progress.elapsed_s // _EVERY_S + 1) * _EVERY_S
+        told = asdict(progress) | {"tally": progress.tally.to_json()}
+        _log.info(
+            "%s", words.position(progress), extra={name: value for name, value in told.items() if value is not None}
+        )
+
+    def committed(self, commit: Commit) -> None:
+        """Log a page commit, for who debugs."""
+        _log.debug("page %d committed", commit.number, extra=asdict(commit))
+
+    def failed(self, group: ErrorGroup) -> None:
+        """Log the first failure of its kind, then the tenth, the hundredth and so on."""
+        _log.warning("%s", words.error(group), extra=asdict(group))
+
+    async def ended(self, summary: Summary, budget_s: float) -> None:
+        """Log how it ended, with all counts."""
+        level = _LEVELS.get(summary.verdict, logging.ERROR)
+        if summary.verdict is Verdict.SUCCEEDED and summary.run_tally.failed:
+            level = logging.WARNING
+        told = ": ".join(filter(None, [words.headline(summary), summary.detail]))
+        _log.log(level, "%s", told, extra=_end(summary))
+
+
+def _start(start: Start) -> dict[str, Any]:
+    told = {
+        "scope": start.scope,
+        "limits": asdict(start.limits),
+        "stop_plan": str(start.stop_plan),
+        "deadline_s": start.deadline_s,
+        "source": start.source,
+        "resumed_from": start.resumed_from,
+        "before": start.before.to_json() if start.before.read else None,
+        "dry_run": start.dry_run or None,
+        "max_records": start.max_records,
+        "shard": start.shard,
+        "version": start.version or None,
+        "task": asdict(start.task) if start.task.arn else None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _end(summary: Summary) -> dict[str, Any]:
+    told = {
+        "verdict": summary.verdict.word,
+        "exit_code": summary.verdict.exit_code,
+        "detail": summary.detail or None,
+        "duration_s": summary.duration_s,
+        "tally": summary.tally.to_json(),
+        "run_tally": summary.run_tally.to_json() if summary.start.attempt > 1 else None,
+        "rate": summary.rate,
+        "oldest_age_s": summary.oldest_age_s,
+        "throttled_s": summary.throttled_s,
+        "limited_by": summary.limited_by or None,
+        "peak_memory": summary.peak_memory,
+        "cpu_s": summary.cpu_s,
+        "commits": summary.commits,
+        "errors": [asdict(group) for group in summary.errors[:_MOST_GROUPS]] or None,
+        "error_groups": len(summary.errors) or None,
+        "next_command": summary.next_command,
+    }
+    return {name: value for name, value in told.items() if value is not None}
