@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN_ARGS ?=
 
-.PHONY: help install run test check lint types contracts lock soak bench image
+.PHONY: help install run test check lint types contracts lock soak bench image pictures metrics
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,12 @@ contracts:
 
 soak: install ## The long proofs, at their full numbers (minutes)
 	$(BIN)/python -m pytest -q -m soak
+
+metrics: install ## Write docs/metrics.md again from the code
+	PYTHONPATH=. $(BIN)/python docs/metrics.py
+
+pictures: install ## Draw the README's pictures again from the code
+	PYTHONPATH=. $(BIN)/python docs/pictures/make.py
 
 lock: ## Compile the hashed locks again from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
