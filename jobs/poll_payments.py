@@ -1,10 +1,31 @@
 """Ask the payment provider about every payment that is still processing, and record its answer."""
 
-from worker import VALUE, ErrorBudget, Every, Job, Limits, Rate, Run, Scope, Stripe, columns, done, minutes, postgres, skipped
+from worker import (
+    VALUE,
+    Connection,
+    ErrorBudget,
+    Every,
+    Job,
+    Limits,
+    Outcome,
+    Rate,
+    Record,
+    Results,
+    Run,
+    Scope,
+    Source,
+    Stripe,
+    Written,
+    columns,
+    done,
+    minutes,
+    postgres,
+    skipped,
+)
 
 
 class Payments(Scope):
-    """Which payments: all, or one merchant's."""
+    """Which payments: all of them, or one merchant's."""
 
     merchant_id: int | None = None
 
@@ -29,18 +50,19 @@ class PollPayments(Job[Payments]):
         WHERE p.id = answer.id AND p.status = answer.was AND p.updated_at = answer.read_at
         RETURNING p.id"""
 
-    def source(self, run: Run[Payments]) -> postgres.PostgresQuery:
+    def source(self, run: Run[Payments]) -> Source:
         return postgres.query(self.PROCESSING, run.scope.merchant_id, key="id")
 
-    async def open(self, run):
+    async def open(self, run: Run[Payments]) -> None:
         self.stripe = await run.enter(Stripe(run))
 
-    async def check(self, run):
+    async def check(self, run: Run[Payments]) -> list[str]:
         return await self.stripe.check()
 
-    async def process(self, payment, run):
+    async def process(self, payment: Record, run: Run[Payments]) -> Outcome:
         intent = await self.stripe.payment_intent(payment["provider_ref"])
         return skipped("unchanged") if intent.status == payment["status"] else done(intent.status)
 
-    async def write(self, results, connection):
-        return await connection.fetch(self.RECORD, *columns(results, "id", "status", "updated_at", VALUE))
+    async def write(self, results: Results, connection: Connection) -> Written:
+        rows: Written = await connection.fetch(self.RECORD, *columns(results, "id", "status", "updated_at", VALUE))
+        return rows

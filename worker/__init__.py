@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from worker.budget import ErrorBudget
 from worker.errors import Permanent, Throttled, Transient
-from worker.job import VALUE, Job, Result, Run, Written, columns
+from worker.job import VALUE, Connection, Job, Results, Run, Written, columns
 from worker.limits import Limits, Rate
 from worker.outcome import Outcome, done, failed, skipped
 from worker.retry import Retry
 from worker.schedule import Cron, Every, hours, minutes, seconds
 from worker.scope import Scope, Secret
+from worker.source import Record, Source
 
 if TYPE_CHECKING:
     from worker.clients.http import Http
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "VALUE",
+    "Connection",
     "Cron",
     "ErrorBudget",
     "Every",
@@ -28,11 +30,13 @@ __all__ = [
     "Outcome",
     "Permanent",
     "Rate",
-    "Result",
+    "Record",
+    "Results",
     "Retry",
     "Run",
     "Scope",
     "Secret",
+    "Source",
     "Stripe",
     "Throttled",
     "Transient",

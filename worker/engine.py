@@ -7,7 +7,7 @@ They are the bounded semaphore of the usual worker, without its task and its que
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -65,14 +65,14 @@ class Engine:
         rates: Mapping[str, RateLimit],
         stop: Stop,
         plan: StopPlan,
-        reporters: Iterable[Reporter] = (),
+        reporter: Reporter,
         patience_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._job, self._run, self._source, self._sink = job, run, source, sink
         self._limits, self._rates, self._stop, self._plan = limits, rates, stop, plan
         self._retry: Retry = job.retry
-        self._reporters = tuple(reporters)
+        self._reporter = reporter
         self._patience_s, self._clock = patience_s, clock
         self._main_rate = limits.rate.name if limits.rate else "rate"
         self._gate = rates[self._main_rate]
@@ -232,7 +232,7 @@ class Engine:
         parked.tries += 1
         if self._retry.worth_it(error) and parked.tries < self._retry.attempts:
             self.ledger.tally.retries += 1
-            self._tell("retried", _said(error))
+            self._reporter.retried(_said(error))
             self.supply.park(parked, self._clock() + self._retry.delay(parked.tries))
             return
         type_name = getattr(error, "type", None) or type(error).__name__
@@ -321,7 +321,7 @@ class Engine:
             open_keys=len(open_keys),
             duration_s=self._clock() - began,
         )
-        self._tell("committed", commit)
+        self._reporter.committed(commit)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it answers: what is away for a while is waited for, within the run's patience."""
@@ -335,7 +335,7 @@ class Engine:
                 away_since = now if away_since is None else away_since
                 if now - away_since >= self._patience_s:
                     raise DatabaseAway(f"{error} (waited {now - away_since:.0f} s)") from error
-                self._tell("retried", _said(error))
+                self._reporter.retried(_said(error))
                 await asyncio.sleep(pause)
                 pause = min(2.0, pause * 2)
 
@@ -395,7 +395,7 @@ class Engine:
             self._held_up[self._hold_up()] += 1
             if now - told >= _PROGRESS_EVERY_S:
                 told = now
-                self._tell("progress", self.progress(now))
+                self._reporter.progress(self.progress(now))
 
     def _expire(self, now: float) -> None:
         """Cancel the tries that took longer than the record timeout: one sweep for all slots instead of a timer each."""
@@ -439,10 +439,6 @@ class Engine:
             throttled_s=self.throttled_s,
             stopping=self._stop.reason,
         )
-
-    def _tell(self, what: str, *said: Any) -> None:
-        for reporter in self._reporters:
-            getattr(reporter, what)(*said)
 
 
 def _said(error: BaseException) -> str:

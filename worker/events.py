@@ -1,5 +1,8 @@
 """What an attempt tells the outside while it goes on, as data; who listens is the front door's choice."""
 
+import asyncio
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,6 +11,8 @@ from worker.limits import Limits
 from worker.stop import StopPlan
 from worker.tally import Tally
 from worker.verdict import Verdict
+
+_GRACE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,3 +165,50 @@ class Reporter:
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Hear how it ended, and send what is to be sent within that many seconds."""
+
+
+class Reporters(Reporter):
+    """Tell several reporters; one that breaks costs a log line and nothing else."""
+
+    def __init__(self, reporters: Iterable[Reporter], log: logging.Logger) -> None:
+        self._reporters = tuple(reporters)
+        self._log = log
+
+    def started(self, start: Start) -> None:
+        """Tell everybody that the attempt begins."""
+        self._tell("started", start)
+
+    def progress(self, progress: Progress) -> None:
+        """Tell everybody how far it is."""
+        self._tell("progress", progress)
+
+    def committed(self, commit: Commit) -> None:
+        """Tell everybody of a page commit."""
+        self._tell("committed", commit)
+
+    def failed(self, group: ErrorGroup) -> None:
+        """Tell everybody of a failed record."""
+        self._tell("failed", group)
+
+    def retried(self, error: str) -> None:
+        """Tell everybody of another try."""
+        self._tell("retried", error)
+
+    async def ended(self, summary: Summary, budget_s: float) -> None:
+        """Tell everybody how it ended, at the same time, and wait no longer than the budget and a little."""
+        endings = [asyncio.create_task(reporter.ended(summary, budget_s)) for reporter in self._reporters]
+        if not endings:
+            return
+        _, late = await asyncio.wait(endings, timeout=budget_s + _GRACE_S)
+        for ending in late:
+            ending.cancel()
+        for error in await asyncio.gather(*endings, return_exceptions=True):
+            if isinstance(error, BaseException):
+                self._log.error("a report of the end failed: %r", error)
+
+    def _tell(self, what: str, said: Any) -> None:
+        for reporter in self._reporters:
+            try:
+                getattr(reporter, what)(said)
+            except Exception:  # noqa: BLE001 - a report never changes the result
+                self._log.exception("the report %s of %s failed", what, type(reporter).__name__)

@@ -26,6 +26,12 @@ class Result(NamedTuple):
     value: Any
 
 
+Results: TypeAlias = Sequence[Result]
+"""The results of a page."""
+
+Connection: TypeAlias = Any
+"""The database connection of the page commit, already in its transaction (asyncpg's, for PostgreSQL)."""
+
 Written: TypeAlias = Sequence[Record] | None
 """What `write` says it really wrote: rows that hold the key columns; None: all of it."""
 

@@ -62,7 +62,11 @@ def load(name: str, also: Sequence[str] = ()) -> type[Job[Any]]:
 
 def broken(job: type[Job[Any]]) -> list[str]:
     """Find what a job class lacks of the contract."""
-    faults = [f"{method} is missing: {shape}" for method, shape in _MUST.items() if getattr(job, method) is getattr(Job, method)]
+    faults = [
+        f"{method} is missing: {shape}"
+        for method, shape in _MUST.items()
+        if getattr(job, method) is getattr(Job, method)
+    ]
     for method in ("open", "check", "process", "write"):
         function = getattr(job, method)
         if function is not None and not inspect.iscoroutinefunction(function):
@@ -74,7 +78,9 @@ def broken(job: type[Job[Any]]) -> list[str]:
         faults.append(f"its scope {job.Scope!r} must be a subclass of Scope")
     else:
         fields = [field.name for field in msgspec.structs.fields(job.Scope)]
-        faults += [f"scope field {name!r} has the name of an option; call it otherwise" for name in fields if name in RESERVED]
+        faults += [
+            f"scope field {name!r} has the name of an option; call it otherwise" for name in fields if name in RESERVED
+        ]
     if isinstance(job.secrets, str):
         faults.append(f"secrets must be a tuple of names: ({job.secrets!r},)")
     return faults

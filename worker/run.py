@@ -84,7 +84,7 @@ class Parts:
     task: Task = field(default_factory=Task)
     version: str = ""
     host: str = ""
-    reporters: Sequence[Reporter] = ()
+    reporter: Reporter = field(default_factory=Reporter)
     links: dict[str, str] = field(default_factory=dict)
     max_records: int | None = None
     restart: bool = False
@@ -115,8 +115,7 @@ class _Attempt:
             if isinstance(granted, Summary):
                 return await self._report(granted)
             self._start = self._introduce(granted)
-            for reporter in parts.reporters:
-                reporter.started(self._start)
+            parts.reporter.started(self._start)
             try:
                 verdict, detail = await self._work(granted)
             except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is closed and reported
@@ -192,7 +191,7 @@ class _Attempt:
             budget=parts.job.errors,
             before=granted.before,
             mask=parts.mask,
-            on_group=lambda group: [reporter.failed(group) for reporter in parts.reporters] and None,
+            on_group=parts.reporter.failed,
         )
         sink = _Sink(parts, ledger)
         self._engine = engine = Engine(
@@ -208,7 +207,7 @@ class _Attempt:
             rates=parts.rates,
             stop=parts.stop,
             plan=parts.plan,
-            reporters=parts.reporters,
+            reporter=parts.reporter,
             patience_s=parts.patience_s,
         )
         deadline_s = parts.job.timeout.total_seconds()
@@ -268,13 +267,7 @@ class _Attempt:
         return await self._report(summary)
 
     async def _report(self, summary: Summary) -> Summary:
-        budget = self._parts.plan.report
-        endings = [reporter.ended(summary, budget) for reporter in self._parts.reporters]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(budget + 0.5):
-                for error in await asyncio.gather(*endings, return_exceptions=True):
-                    if isinstance(error, Exception):
-                        self._parts.run.log.error("a report failed: %r", error)
+        await self._parts.reporter.ended(summary, self._parts.plan.report)
         return summary
 
     def _introduce(self, granted: Granted | None) -> Start:
@@ -296,7 +289,7 @@ class _Attempt:
             deadline_s=parts.job.timeout.total_seconds(),
             task=parts.task,
             version=parts.version,
-            started_at=datetime.now(UTC) if granted else datetime.now(UTC),
+            started_at=datetime.now(UTC),
             before=granted.before if granted else Tally(),
         )
 

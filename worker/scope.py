@@ -20,7 +20,7 @@ Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 """A text that no log, summary, message or table may show."""
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Scope(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What narrows a run; a job declares its fields. Empty (all at their defaults) = the whole scheduled run."""
 
     def __str__(self) -> str:

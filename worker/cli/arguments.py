@@ -64,7 +64,9 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080; 0: any free one)")
         parser.add_argument("--most", type=_positive, default=4, metavar="N", help="runs at the same time (4)")
     elif word == "token":
-        new = parser.add_subparsers(dest="action", required=True).add_parser("new", help="make a token and show it once")
+        new = parser.add_subparsers(dest="action", required=True).add_parser(
+            "new", help="make a token and show it once"
+        )
         new.add_argument("--name", required=True, help="who will hold it, for the audit log")
     return parser
 
@@ -75,22 +77,35 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
         f"  {name:<16} {kind}, {default}    (--scope {name}=… or {variable(name)}=…)"
         for name, kind, default in described(job.Scope)
     ]
-    lines = [f"schedule: {job.schedule or 'none'}   timeout: {job.timeout}", f"limits: {bounds(job)}", "", "scope:", *(fields or ["  none"])]
+    lines = [
+        f"schedule: {job.schedule or 'none'}   timeout: {job.timeout}",
+        f"limits: {bounds(job)}",
+        "",
+        "scope:",
+        *(fields or ["  none"]),
+    ]
     lines += ["", "environment: DATABASE_URL" + "".join(f", {name}" for name in (*job.secrets, *job.environment))]
     parser = argparse.ArgumentParser(
         prog=f"{PROGRAM} {job.name}",
-        description=f"{purpose(job)}
-
-" + "
-".join(lines),
+        description="\n".join([purpose(job), "", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--scope", action="append", default=[], metavar="NAME=VALUE", help="narrow the run; again for more fields")
-    parser.add_argument("--run-key", metavar="KEY", help="name the run: the same key goes on with the same run (RUN_KEY)")
-    parser.add_argument("--dry-run", action="store_true", help="work on the records, change nothing, show what would be done")
-    parser.add_argument("--max-records", type=_positive, metavar="N", help="stop after N records; does not use up the run key")
+    parser.add_argument(
+        "--scope", action="append", default=[], metavar="NAME=VALUE", help="narrow the run; again for more fields"
+    )
+    parser.add_argument(
+        "--run-key", metavar="KEY", help="name the run: the same key goes on with the same run (RUN_KEY)"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="work on the records, change nothing, show what would be done"
+    )
+    parser.add_argument(
+        "--max-records", type=_positive, metavar="N", help="stop after N records; does not use up the run key"
+    )
     parser.add_argument("--restart", action="store_true", help="begin the run anew, whatever it has reached before")
-    parser.add_argument("--local", action="store_true", help="start what the environment does not name, on this machine, for this run")
+    parser.add_argument(
+        "--local", action="store_true", help="start what the environment does not name, on this machine, for this run"
+    )
     _add_local(parser)
     return parser
 
@@ -98,9 +113,15 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
 def _add_local(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the local servers")
     group.add_argument("--records", type=_positive, default=5_000, metavar="N", help="seed this many records (5,000)")
-    group.add_argument("--provider-rate", type=int, default=100, metavar="N", help="calls a second it allows (100; 0: no limit)")
-    group.add_argument("--provider-delay", type=float, default=0.02, metavar="S", help="seconds before it answers (0.02)")
-    group.add_argument("--provider-fail", type=float, default=0.02, metavar="SHARE", help="share of tries it fails (0.02)")
+    group.add_argument(
+        "--provider-rate", type=int, default=100, metavar="N", help="calls a second it allows (100; 0: no limit)"
+    )
+    group.add_argument(
+        "--provider-delay", type=float, default=0.02, metavar="S", help="seconds before it answers (0.02)"
+    )
+    group.add_argument(
+        "--provider-fail", type=float, default=0.02, metavar="SHARE", help="share of tries it fails (0.02)"
+    )
     group.add_argument("--seed", type=int, default=7, help="decides each payment's fate (7)")
 
 

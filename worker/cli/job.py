@@ -19,7 +19,7 @@ from worker import registry, run_key
 from worker.aws import metadata
 from worker.cli.arguments import COMMANDS, job_parser
 from worker.cli.faults import tell
-from worker.cli.reports import reporters
+from worker.cli.reports import reporter
 from worker.database import Link
 from worker.environment import Settings, settings
 from worker.errors import Faults
@@ -86,7 +86,10 @@ async def _attempt(
     limits = job.limits.tuned(concurrency=found.concurrency, rate=found.rate, page_size=found.page_size)
     rates = _rates(limits)
     run.permits = {name: rate.acquire for name, rate in rates.items()}
-    links = [Link(found.database_url, f"{job.name} store"), *(Link(found.replica_url or found.database_url, f"{job.name} {purpose}") for purpose in ("pages", "count"))]
+    links = [
+        Link(found.database_url, f"{job.name} store"),
+        *(Link(found.replica_url or found.database_url, f"{job.name} {purpose}") for purpose in ("pages", "count")),
+    ]
     working = job()
     async with contextlib.AsyncExitStack() as opened:
         for link in links:
@@ -104,7 +107,7 @@ async def _attempt(
             task=task,
             version=found.dd_version or _VERSION,
             host=socket.gethostname(),
-            reporters=reporters(found, job.name, mask),
+            reporter=reporter(found, job.name, mask),
             links=_links(found, run, task.log_url),
             max_records=options.max_records,
             restart=options.restart,
@@ -158,10 +161,7 @@ def _job_environment(job: type[Job[Any]], faults: list[str]) -> tuple[dict[str, 
     """Read the variables that the job declares: its secrets, and the others."""
     kept = {name: os.environ.get(name, "") for name in job.secrets}
     plain = {name: os.environ.get(name) or default or "" for name, default in job.environment.items()}
-    for name in [name for name, value in kept.items() if not value]:
-        faults.append(f"{name} is not set: {job.name} needs it (a secret)")
-    for name in [name for name, value in plain.items() if not value]:
-        faults.append(f"{name} is not set: {job.name} needs it")
+    faults += [f"{name} is not set: {job.name} needs it" for name, value in (kept | plain).items() if not value]
     return kept, plain
 
 

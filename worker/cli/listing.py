@@ -50,7 +50,10 @@ def show_runs(options: argparse.Namespace) -> int:
     if options.json:
         _print(*(msgspec.json.encode(run).decode() for run in found))
     elif found:
-        _table(("RUN", "STATUS", "ATTEMPTS", "STARTED (UTC)", "TOOK", "READ", "DONE", "SKIPPED", "FAILED", "SCOPE"), map(_row, found))
+        _table(
+            ("RUN", "STATUS", "ATTEMPTS", "STARTED (UTC)", "TOOK", "READ", "DONE", "SKIPPED", "FAILED", "SCOPE"),
+            map(_row, found),
+        )
     else:
         _print("no runs yet")
     return 0
@@ -71,7 +74,15 @@ def _row(run: RunView) -> Sequence[str]:
     counts = (f"{count:,}" for count in (tally.read, tally.done, tally.skips, tally.failed))
     took = words.duration(run.duration_s) if run.duration_s is not None else ""
     status = f"{run.status} (dry run)" if run.dry_run else run.status
-    return (run.run_id, status, str(run.attempt), f"{run.created_at:%Y-%m-%d %H:%M:%S}", took, *counts, words.scope(run.scope))
+    return (
+        run.run_id,
+        status,
+        str(run.attempt),
+        f"{run.created_at:%Y-%m-%d %H:%M:%S}",
+        took,
+        *counts,
+        words.scope(run.scope),
+    )
 
 
 def _table(head: Sequence[str], rows: "Sequence[Sequence[str]] | map[Sequence[str]]") -> None:

@@ -63,4 +63,6 @@ def _room(name: str) -> Any:
     try:
         return import_module(f"worker.local.{name}")
     except ImportError as error:
-        raise Faults([f"the local servers are not installed ({error}): pip install 'ecs-batch-worker[local]'"]) from error
+        raise Faults(
+            [f"the local servers are not installed ({error}): pip install 'ecs-batch-worker[local]'"]
+        ) from error
