@@ -1,10 +1,15 @@
 """What many tests share: one real PostgreSQL, and a fresh database on it for each test that asks."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
 from worker.local.postgres import Postgres
+
+# looptime asks for the current event loop before each test, and Python 3.11 would make one, which nobody closes, if the first
+# test of a session is not async.
+asyncio.set_event_loop(None)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
