@@ -1,4 +1,4 @@
-"""What tests of the local stack start as a process of its own (`python tests/local_stack.py …`), and how they see it end."""
+"""What tests of the local stack start as a process of its own (`python -m tests.local_stack …`), and how they see it end."""
 
 import asyncio
 import os
@@ -14,14 +14,12 @@ from worker.local.provider_process import ProviderOptions
 from worker.local.seed import seed
 from worker.local.serve import serve
 
-ROOT = Path(__file__).parent.parent
-SEED = ROOT / "jobs" / "poll_payments.sql"
-ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT)}
+SEED = Path(__file__).parent.parent / "jobs" / "poll_payments.sql"
 
 
 def command(*arguments: str) -> list[str]:
     """Give the command that runs this file."""
-    return [sys.executable, __file__, *arguments]
+    return [sys.executable, "-m", "tests.local_stack", *arguments]
 
 
 @contextmanager
