@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from worker.errors import Faults
 from worker.local.child import Local
 from worker.local.postgres import Postgres
 from worker.local.provider_process import ProviderOptions
@@ -54,7 +55,7 @@ async def fill(environment: dict[str, str]) -> None:
 
 async def refuse(environment: dict[str, str]) -> None:
     """Fail as a seed with a mistake does."""
-    await seed(environment["DATABASE_URL"], "SELECT mistake", records=1)
+    raise Faults(["the seed has a mistake", "and another one"])
 
 
 async def hang(environment: dict[str, str]) -> None:

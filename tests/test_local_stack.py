@@ -122,8 +122,8 @@ def test_child_hands_its_faults_to_the_worker() -> None:
     """What keeps the stack from starting is raised in the worker, in the child's words, and nothing stays."""
     before = below()
     with (
-        pytest.raises(Faults, match=r'^the seed failed for 1 records: column "mistake"'),
-        Local([], command("serve", BOTH, "refuse")),
+        pytest.raises(Faults, match="^the seed has a mistake\nand another one$"),
+        Local([], command("serve", "STRIPE_API_BASE", "refuse")),
     ):
         pytest.fail("it started")
     assert below() == before
@@ -136,9 +136,8 @@ def test_child_is_quoted_when_it_dies_early() -> None:
         pytest.fail("it started")
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_serve_points_a_shell_at_the_stack(how: signal.Signals) -> None:
-    """A shell can evaluate what is printed; a signal ends it all with exit code 0, after the report."""
+def test_serve_points_a_shell_at_the_stack() -> None:
+    """A shell can evaluate what is printed; Ctrl-C ends it all with exit code 0, after the report."""
     with process("serve", BOTH, "fill") as served:
         assert served.stdout is not None
         lines = [served.stdout.readline() for _ in range(3)]
@@ -149,7 +148,7 @@ def test_serve_points_a_shell_at_the_stack(how: signal.Signals) -> None:
         )
         assert re.fullmatch(r"postgresql://\S+ http://127\.0\.0\.1:\d+ sk_test_\S+\n", shown.stdout)
         with ends(*below(served.pid)):
-            served.send_signal(how)
+            served.send_signal(signal.SIGINT)
             _, words = served.communicate(timeout=10)
     assert served.returncode == 0
     assert "Ctrl-C" in words
@@ -158,7 +157,7 @@ def test_serve_points_a_shell_at_the_stack(how: signal.Signals) -> None:
 
 def test_serve_can_be_stopped_while_it_prepares() -> None:
     """A long seed does not keep a signal waiting."""
-    with process("serve", "DATABASE_URL", "hang") as served:
+    with process("serve", "STRIPE_API_BASE", "hang") as served:
         assert served.stdout is not None
         assert served.stdout.readline() == "hanging\n"
         with ends(*below(served.pid)):
