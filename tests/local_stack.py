@@ -1,4 +1,4 @@
-"""What tests of the local stack start as a process of its own (`python tests/local_stack.py …`), and how they see it end."""
+"""What tests of the local stack start as a process of its own (`python -m tests.local_stack …`), and how they see it end."""
 
 import asyncio
 import os
@@ -8,20 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from worker.errors import Faults
 from worker.local.child import Local
 from worker.local.postgres import Postgres
 from worker.local.provider_process import ProviderOptions
 from worker.local.seed import seed
 from worker.local.serve import serve
 
-ROOT = Path(__file__).parent.parent
-SEED = ROOT / "jobs" / "poll_payments.sql"
-ENVIRON = {**os.environ, "PYTHONPATH": str(ROOT)}
+SEED = Path(__file__).parent.parent / "jobs" / "poll_payments.sql"
 
 
 def command(*arguments: str) -> list[str]:
     """Give the command that runs this file."""
-    return [sys.executable, __file__, *arguments]
+    return [sys.executable, "-m", "tests.local_stack", *arguments]
 
 
 @contextmanager
@@ -56,7 +55,7 @@ async def fill(environment: dict[str, str]) -> None:
 
 async def refuse(environment: dict[str, str]) -> None:
     """Fail as a seed with a mistake does."""
-    await seed(environment["DATABASE_URL"], "SELECT mistake", records=1)
+    raise Faults(["the seed has a mistake", "and another one"])
 
 
 async def hang(environment: dict[str, str]) -> None:

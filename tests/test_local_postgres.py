@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
-from local_stack import ENVIRON, command, ends
+from local_stack import command, ends
 
 from worker.errors import Faults
 from worker.local import postgres, programs
@@ -36,7 +36,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Postgres]:
 @pytest.fixture
 def owner() -> Iterator[subprocess.Popen[str]]:
     """Give a process that holds a server, to be killed."""
-    with subprocess.Popen(command("postgres"), stdout=subprocess.PIPE, text=True, env=ENVIRON) as process:
+    with subprocess.Popen(command("postgres"), stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
 

@@ -14,11 +14,11 @@ FINGERPRINT = """SELECT md5(string_agg(concat_ws('|', id, merchant_id, provider_
                  FROM payments"""
 
 
-async def fetchrow(url: str, sql: str) -> asyncpg.Record:
+async def row(url: str, sql: str) -> tuple[object, ...]:
     """Read one row on a connection of its own."""
     connection = await asyncpg.connect(url)
     try:
-        return await connection.fetchrow(sql)
+        return tuple(await connection.fetchrow(sql) or ())
     finally:
         await connection.close()
 
@@ -31,17 +31,17 @@ async def test_seed_makes_as_many_processing_payments_as_asked(database_url: str
                     count(DISTINCT merchant_id) AS merchants, count(DISTINCT provider_ref) AS refs,
                     count(*) FILTER (WHERE created_at < now() - interval '4 days' OR created_at > now()) AS misdated
              FROM payments"""
-    assert tuple(await fetchrow(database_url, sql)) == (5_000, 250, 100, 5_250, 0)
+    assert await row(database_url, sql) == (5_000, 250, 100, 5_250, 0)
 
 
 async def test_seed_is_the_same_each_time(postgres_server: Postgres, database_url: str) -> None:
     """Another database gets the same payments, and a second seeding of one changes nothing."""
     other = await postgres_server.database()
     await seed(database_url, SEED.read_text(), 500)
-    before = await fetchrow(database_url, FINGERPRINT)
+    before = await row(database_url, FINGERPRINT)
     await seed(database_url, SEED.read_text(), 500)
     await seed(other, SEED.read_text(), 500)
-    assert await fetchrow(database_url, FINGERPRINT) == before == await fetchrow(other, FINGERPRINT)
+    assert await row(database_url, FINGERPRINT) == before == await row(other, FINGERPRINT)
     await postgres_server.drop(other)
 
 
@@ -68,4 +68,4 @@ async def test_seed_says_what_is_wrong_with_its_sql(database_url: str) -> None:
     """A mistake in the SQL is a fault in words, and leaves nothing half done."""
     with pytest.raises(Faults, match=r'seed failed for 7 records: column "mistake" does not exist'):
         await seed(database_url, "CREATE TABLE half_done (); SELECT mistake", 7)
-    assert (await fetchrow(database_url, "SELECT to_regclass('half_done')"))[0] is None
+    assert await row(database_url, "SELECT to_regclass('half_done')") == (None,)

@@ -53,7 +53,8 @@ class ProviderProcess:
         line = await self._process.stdout.readline()
         if not line:
             code = await self._process.wait()
-            raise Faults([f"the provider simulator did not start (exit code {code}): {last_words(self._words)}"])
+            with self._words:
+                raise Faults([f"the provider simulator did not start (exit code {code}): {last_words(self._words)}"])
         said = json.loads(line)
         self.url, self.api_key = str(said["url"]), str(said["api_key"])
         return self

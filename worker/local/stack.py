@@ -23,7 +23,8 @@ class Stack:
 
     def __init__(self, names: Collection[str], provider: ProviderOptions) -> None:
         if unknown := sorted(set(names) - set(PROVIDED)):
-            raise Faults([f"nothing local stands in for {name}; what can be started: {PROVIDED}" for name in unknown])
+            known = ", ".join(PROVIDED)
+            raise Faults([f"no local server stands in for {name!r}; there is one for {known}" for name in unknown])
         self._postgres = Postgres() if "DATABASE_URL" in names else None
         self._provider = ProviderProcess(provider) if "STRIPE_API_BASE" in names else None
         self.environment: dict[str, str] = {}
