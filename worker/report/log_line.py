@@ -73,9 +73,9 @@ class TextLine(logging.Formatter):
         level = record.levelname.lower()
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         told = " ".join(f"{name}={_short(value)}" for name, value in plain(fields(record), text).items())
-        line = f"{at} {self._painted(level)} {text(event(record))}" + (f"  {told}" if told else "")
         raised = exception(record, text)
-        return _harmless(f"{line}\n{raised['stack'].rstrip()}" if raised else line, keep="\x1b" if self._colour else "")
+        rest = text(event(record)) + (f"  {told}" if told else "") + (f"\n{raised['stack'].rstrip()}" if raised else "")
+        return f"{at} {self._painted(level)} {_harmless(rest)}"
 
     def _painted(self, level: str) -> str:
         padded = f"{level:<7}"
@@ -140,5 +140,5 @@ def _short(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _harmless(text: str, keep: str) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" or c in keep else repr(c)[1:-1] for c in text)
+def _harmless(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)

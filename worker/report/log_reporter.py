@@ -51,7 +51,8 @@ class LogReporter(Reporter):
 
     def failed(self, group: ErrorGroup) -> None:
         """Log the first failure of its kind, then the tenth, the hundredth and so on."""
-        _log.warning("%s", words.error(group), extra=asdict(group))
+        told = {f"error_{name}": value for name, value in asdict(group).items()}
+        _log.warning("%s", words.error(group), extra=told)
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Log how it ended, with all counts."""

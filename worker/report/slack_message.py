@@ -16,6 +16,7 @@ MOST_BLOCKS = 50
 LONGEST_HEADER = 150
 LONGEST_SECTION = 3_000
 MOST_FIELDS = 10
+MOST_ELEMENTS = 10
 LONGEST_FIELD = 2_000
 LONGEST_BLOCKS = 13_000
 """Over all blocks, as JSON: undocumented, about 13,200 (slackapi/bolt-js#2509)."""
@@ -27,6 +28,7 @@ _ONE_LINE = (Verdict.OVERLAPPED, Verdict.ALREADY_RUNNING)
 
 _SHOWN_GROUPS = 3
 _SHOWN_SAMPLES = 5
+_SHOWN_LINKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def _block_fits(block: Block) -> bool:
     if block["type"] == "header":
         return length(block["text"]["text"]) <= LONGEST_HEADER
     if block["type"] == "context":
-        return 1 <= len(block["elements"]) <= MOST_FIELDS and _each(block["elements"], LONGEST_FIELD)
+        return 1 <= len(block["elements"]) <= MOST_ELEMENTS and _each(block["elements"], LONGEST_FIELD)
     if "fields" in block:
         return 1 <= len(block["fields"]) <= MOST_FIELDS and _each(block["fields"], LONGEST_FIELD)
     return 1 <= length(block["text"]["text"]) <= LONGEST_SECTION
@@ -159,12 +161,18 @@ class _Writer:
 
     def _origin(self) -> Block:
         start = self._summary.start
-        links = [slack_text.link(self._mask(url), self._clean(label, 40)) for label, url in self._summary.links.items()]
         told = [f"run {self._code(start.run_id)}", f"attempt {start.attempt}"]
         told += [f"shard {self._words(start.shard)}"] if start.shard else []
         told += [f"version {self._words(start.version)}"] if start.version else []
-        told += [link for link in links[:6] if link]
-        return {"type": "context", "elements": [_mrkdwn(" · ".join(told))]}
+        elements = [" · ".join(told), *self._links()]
+        return {"type": "context", "elements": [_mrkdwn(text) for text in elements]}
+
+    def _links(self) -> list[str]:
+        links = [
+            slack_text.link(self._mask(url), self._clean(label, 40), 2 * self._longest)
+            for label, url in self._summary.links.items()
+        ]
+        return [link for link in links if link][:_SHOWN_LINKS]
 
     def _clean(self, text: str, longest: int | None = None) -> str:
         return slack_text.cleaned(text, self._mask, longest or self._longest)

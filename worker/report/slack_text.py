@@ -10,6 +10,7 @@ import unicodedata
 from worker.mask import Mask
 
 _FORMATS = re.compile(r"[*_~`]|:[\w+'-]+:|^\s*(?:>|[-•] |\d+\. )")
+_ADDRESS = re.compile(r"https?://[!#-;=?-_a-{}~]+")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _LONGEST_READ = 200_000
 
@@ -38,11 +39,12 @@ def words(line: str) -> str:
     return code(line) if _FORMATS.search(line) else line.translate(_ESCAPES)
 
 
-def link(url: str, label: str) -> str | None:
-    """Give a link; None for what is no web address, or too long to be shown."""
-    if not re.fullmatch(r"https?://[^\s<>|\"`]{1,1500}", url):
+def link(url: str, label: str, longest: int) -> str | None:
+    """Give a link; None for what is no web address, or longer than that many characters."""
+    escaped = url.replace("&", "&amp;")
+    if not _ADDRESS.fullmatch(url) or len(escaped) > longest:
         return None
-    return f"<{url.replace('&', '&amp;')}|{label.translate(_ESCAPES).replace('|', '/')}>"
+    return f"<{escaped}|{label.translate(_ESCAPES).replace('|', '/') or 'link'}>"
 
 
 def length(text: str) -> int:
