@@ -13,6 +13,9 @@ from worker.mask import MASK
 
 S = TypeVar("S", bound="Scope")
 
+RESERVED = ("dry_run", "max_records", "run_key", "wait")
+"""What stands beside the scope fields in a POST body: no field of a job may be named so."""
+
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 """A text that no log, summary, message or table may show."""
 
@@ -36,14 +39,17 @@ def parse(model: type[S], values: Mapping[str, Any], *, text: bool = False) -> S
         if name in values:
             try:
                 given[name] = _convert(values[name], field.type, text)
-            except msgspec.ValidationError as error:
+            except msgspec.DecodeError as error:
                 shown_value = MASK if _is_secret(field.type) else repr(values[name])
                 faults.append(f"scope {name}={shown_value}: {_said(error)}")
         elif field.required:
             faults.append(f"scope {name} is required: --scope {name}=… or {variable(name)}=…")
     if faults:
         raise Faults(faults)
-    return model(**given)
+    try:
+        return model(**given)
+    except (ValueError, TypeError) as error:  # the model's own __post_init__
+        raise Faults([f"scope: {_said(error)}"]) from error
 
 
 def variable(field: str) -> str:
@@ -51,11 +57,26 @@ def variable(field: str) -> str:
     return f"JOB_{field.upper()}"
 
 
+def variables(scope: Scope) -> dict[str, str]:
+    """Say a scope in environment variables: `parse(…, text=True)` of their texts gives it back.
+
+    Raises Faults naming the fields whose value no variable can hold.
+    """
+    texts = {name: _texted(value) for name, value in encode(scope).items()}
+    types_of = {field.name: field.type for field in msgspec.structs.fields(scope)}
+    lost = [name for name, text in texts.items() if not _survives(text, types_of[name], getattr(scope, name))]
+    if lost:
+        raise Faults([f"scope {name} has a value that {variable(name)} cannot hold" for name in lost])
+    return {variable(name): text for name, text in texts.items()}
+
+
 def encode(scope: Scope) -> dict[str, Any]:
     """Give the fields that differ from their defaults, as JSON values."""
     result: dict[str, Any] = msgspec.to_builtins(scope)
     defaults = {
-        field.name: msgspec.to_builtins(field.default) for field in msgspec.structs.fields(scope) if not field.required
+        field.name: msgspec.to_builtins(_default(field))
+        for field in msgspec.structs.fields(scope)
+        if not field.required
     }
     return {name: value for name, value in result.items() if name not in defaults or defaults[name] != value}
 
@@ -69,7 +90,7 @@ def shown(scope: Scope) -> dict[str, Any]:
 def described(model: type[Scope]) -> list[tuple[str, str, str]]:
     """Give name, type in words and default in words of every field."""
     return [
-        (field.name, _type_words(field.type), "required" if field.required else f"default {field.default!r}")
+        (field.name, _type_words(field.type), "required" if field.required else f"default {_default(field)!r}")
         for field in msgspec.structs.fields(model)
     ]
 
@@ -88,8 +109,29 @@ def _convert(value: Any, field_type: Any, text: bool) -> Any:
         if value == "" and _allows(field_type, types.NoneType):
             return None
         if _list_type(field_type):
-            value = [part.strip() for part in value.split(",") if part.strip()]
+            as_json = value.startswith("[")
+            value = (
+                msgspec.json.decode(value) if as_json else [part.strip() for part in value.split(",") if part.strip()]
+            )
     return msgspec.convert(value, field_type, strict=not text)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    """Give a field's default; that of a list is made afresh each time."""
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _texted(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _survives(text: str, field_type: Any, value: Any) -> bool:
+    try:
+        return "\0" not in text and bool(_convert(text, field_type, text=True) == value)
+    except msgspec.DecodeError:
+        return False
 
 
 def _unwrapped(field_type: Any) -> list[Any]:
