@@ -29,10 +29,14 @@ def main(argv: Sequence[str], signals: Signals) -> int:
 
 def _command(word: str, rest: Sequence[str], signals: Signals) -> int:
     arguments = command_parser(word).parse_args(rest)
-    if word in ("list", "runs"):
-        from worker.cli import listing
+    if word == "list":
+        from worker.cli.listing import show_jobs
 
-        return listing.show_jobs() if word == "list" else listing.show_runs(arguments)
+        return show_jobs()
+    if word == "runs":
+        from worker.cli.listing import show_runs
+
+        return show_runs(arguments)
     if word == "migrate":
         from worker.cli.database import migrate_store
 
@@ -41,6 +45,10 @@ def _command(word: str, rest: Sequence[str], signals: Signals) -> int:
         from worker.cli.stack import serve_stack
 
         return serve_stack(arguments)
-    from worker.cli import admin
+    if word == "token":
+        from worker.cli.admin import make_token
 
-    return admin.make_token(arguments) if word == "token" else admin.serve(arguments, signals)
+        return make_token(arguments)
+    from worker.cli.admin import serve
+
+    return serve(arguments, signals)

@@ -1,0 +1,139 @@
+"""What a caller asks for: read from the request, and checked by the job's own model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from worker import run_key
+from worker.admin.problems import Problem
+from worker.errors import Faults
+from worker.job import Job
+from worker.scope import RESERVED, Scope, parse, variables
+
+_LARGEST = 64 * 1024
+LONGEST_WAIT_S = 3600.0
+
+T = TypeVar("T")
+
+_OPTIONS: dict[str, Any] = {
+    "dry_run": bool,
+    "max_records": Annotated[int, msgspec.Meta(ge=1, lt=2**63)] | None,
+    "run_key": str | None,
+    "wait": bool | Annotated[float, msgspec.Meta(ge=0, le=LONGEST_WAIT_S)],
+}
+assert tuple(_OPTIONS) == RESERVED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A run to start: which, over what, and how long its caller waits for its end."""
+
+    job: type[Job[Any]]
+    run_key: str
+    scope: Scope
+    variables: dict[str, str] = field(repr=False)
+    """The scope as a child process gets it."""
+    dry_run: bool = False
+    max_records: int | None = None
+    wait_s: float = 0.0
+
+    @property
+    def run_id(self) -> str:
+        """Give the run's name everywhere: `job:run-key`."""
+        return f"{self.job.name}:{self.run_key}"
+
+
+async def read(request: Request, job: type[Job[Any]]) -> Asked:
+    """Read what the request asks of a job; raises Problem naming everything that is wrong with it."""
+    return asked(job, _decoded(await _body(request)), request.headers.get("idempotency-key"))
+
+
+def asked(job: type[Job[Any]], values: Mapping[str, Any], header_key: str | None = None) -> Asked:
+    """Check the values of a body, and the key of the header, against the job; raises Problem with all faults."""
+    faults = _unknown(job.Scope, values)
+    options = {name: _tried(faults, _option, name, values[name]) for name in _OPTIONS if name in values}
+    key = _tried(faults, _key, options.get("run_key"), header_key)
+    scope = _tried(faults, parse, job.Scope, {name: values[name] for name in _fields(job.Scope) if name in values})
+    texts = _tried(faults, variables, scope) if scope is not None else None
+    if faults or scope is None or texts is None or key is None:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{job.name} cannot be started like this", errors=faults)
+    return Asked(
+        job=job,
+        run_key=key,
+        scope=scope,
+        variables=texts,
+        dry_run=bool(options.get("dry_run")),
+        max_records=options.get("max_records"),
+        wait_s=_wait_s(options.get("wait") or False),
+    )
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST:
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {_LARGEST:,} bytes")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if body and kind != "application/json":
+        detail = f"the body is {kind or 'of no stated type'}: send Content-Type: application/json"
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept-Post": "application/json"})
+    return body
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        values = msgspec.json.decode(body or b"{}")
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        detail = 'the body is not a JSON object: {"merchant_id": 42, "dry_run": true}'
+        raise Problem(HTTPStatus.BAD_REQUEST, detail)
+    return values
+
+
+def _tried(faults: list[str], check: Callable[..., T], *values: Any) -> T | None:
+    """Give what a check gives, or note its faults: they are answered all at once."""
+    try:
+        return check(*values)
+    except Faults as error:
+        faults.extend(error.faults)
+        return None
+
+
+def _option(name: str, value: Any) -> Any:
+    try:
+        return msgspec.convert(value, _OPTIONS[name])
+    except msgspec.ValidationError as error:
+        raise Faults([f"{name}={value!r}: {str(error)[:1].lower()}{str(error)[1:]}"]) from error
+
+
+def _key(in_body: str | None, in_header: str | None) -> str:
+    if in_body is not None and in_header is not None and in_body != in_header:
+        raise Faults([f"run_key={in_body!r} and the header Idempotency-Key={in_header!r} name two runs: send one"])
+    given = in_body if in_body is not None else in_header
+    return run_key.made_up("hand") if given is None else run_key.check(given)
+
+
+def _unknown(model: type[Scope], values: Mapping[str, Any]) -> list[str]:
+    known = [*_fields(model), *_OPTIONS]
+    unknown = [(name, get_close_matches(name, known, 1)) for name in values if name not in known]
+    return [
+        f"no field {name[:100]!r}; did you mean {near[0]!r}?"
+        if near
+        else f"no field {name[:100]!r}; there are {', '.join(known)}"
+        for name, near in unknown
+    ]
+
+
+def _fields(model: type[Scope]) -> list[str]:
+    return [known.name for known in msgspec.structs.fields(model)]
+
+
+def _wait_s(wait: bool | float) -> float:
+    return (LONGEST_WAIT_S if wait else 0.0) if isinstance(wait, bool) else wait

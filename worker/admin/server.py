@@ -1,0 +1,69 @@
+"""Serve the API on one address until asked to stop, and take the runs along."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from worker.admin.children import Children
+from worker.errors import Faults
+from worker.stop import Stop
+
+_log = logging.getLogger("worker.admin")
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to the front door."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str = "127.0.0.1", port: int = 8080) -> socket.socket:
+    """Take the address; port 0 takes a free one. Raises Faults where it cannot be had."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise Faults(
+            [f"cannot listen on {host} port {port}: {error.strerror}; choose with --host and --port"]
+        ) from error
+
+
+async def serve(
+    app: Starlette, children: Children, listener: socket.socket, stop: Stop, stop_timeout_s: float = 30.0
+) -> None:
+    """Serve until `stop` is asked; then all runs get SIGTERM and up to that many seconds, and the server ends after them."""
+    server = _Server(_config(app, stop_timeout_s))
+    asked = asyncio.create_task(stop.wait())
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    host, port = listener.getsockname()[:2]
+    _log.info("serving", extra={"fields": {"host": host, "port": port}})
+    try:
+        await asyncio.wait({asked, serving}, return_when=asyncio.FIRST_COMPLETED)
+        _log.info("stopping", extra={"fields": {"reason": stop.reason, "runs": len(children.live)}})
+    finally:
+        asked.cancel()
+        server.should_exit = True
+        await children.close(stop_timeout_s)
+        await serving
+
+
+def _config(app: Starlette, stop_timeout_s: float) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,  # its words go where all others go
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        # Requests that wait for a run end with it; this is for what hangs all the same.
+        timeout_graceful_shutdown=math.ceil(stop_timeout_s) + 2,
+    )

@@ -1,0 +1,65 @@
+"""`serve` and `token`: runs started over HTTP, each a child process like the container's."""
+
+import argparse
+import asyncio
+import os
+import sys
+import types
+
+import uvloop
+
+from worker import registry
+from worker.cli.database import required_url
+from worker.database import Link
+from worker.environment import settings
+from worker.errors import Faults
+from worker.mask import Mask
+from worker.report import logs
+from worker.signals import Signals
+from worker.stop import Stop
+from worker.store.reading import RunReader
+
+_FOR_THE_RUNS_S = 5.0
+"""What serve keeps of the stop timeout for itself: the runs must have ended before it is killed."""
+
+
+def make_token(options: argparse.Namespace) -> int:
+    """Make a token: its text is printed once, its hash goes into the configuration."""
+    made = _rooms()[0].make(options.name)
+    sys.stderr.write("The token; it is shown this once. Send it as: Authorization: Bearer …\n")
+    sys.stdout.write(f"{made.token}\n")
+    sys.stderr.write("Let serve know it, after any others with a comma between:\n")
+    sys.stdout.write(f"ADMIN_TOKEN_HASHES={made.entry}\n")
+    return 0
+
+
+def serve(options: argparse.Namespace, signals: Signals) -> int:
+    """Serve until SIGTERM or SIGINT; then the runs are stopped first."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(options, signals))
+    return 0
+
+
+async def _serve(options: argparse.Namespace, signals: Signals) -> None:
+    tokens, children, routes, server = _rooms()
+    accepted = tokens.parse(os.environ.get("ADMIN_TOKEN_HASHES"))
+    found, url = settings(), required_url()
+    mask = Mask([url, found.slack_webhook_url, found.slack_bot_token])
+    logs.configure(found.log_format, found.log_level, mask)
+    stop = Stop()
+    signals.hand_to(stop)
+    jobs = {name: registry.load(name) for name in registry.names()}
+    started = children.Children(most=options.most, mask=mask)
+    async with Link(url, "serve") as link:
+        application = routes.app(jobs, RunReader(link), started, accepted)
+        listener = server.listen(options.host, options.port)
+        await server.serve(application, started, listener, stop, max(1.0, found.stop_timeout_s - _FOR_THE_RUNS_S))
+
+
+def _rooms() -> tuple[types.ModuleType, ...]:
+    """Load worker.admin, which is an extra. Raises Faults where it is not installed."""
+    try:
+        from worker.admin import children, routes, server, tokens
+    except ImportError as error:
+        raise Faults([f"serve is not installed ({error}): pip install 'ecs-batch-worker[admin]'"]) from error
+    return tokens, children, routes, server
