@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
+import boto3  # type: ignore[import-untyped]
 import pytest
 from definitions import FILES, ROOT, container, filled
 from moto import mock_aws
