@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from definitions import FILES, values
+from definitions import FILES, ROOT, values
 
 from worker.aws.task_definition import main, render, variables
 from worker.errors import Faults
@@ -71,3 +71,10 @@ def test_render_that_would_hurt_is_not_printed(tmp_path: Path, capsys: pytest.Ca
     printed = capsys.readouterr()
     assert printed.err.count("must be essential false") == 2
     assert printed.out == ""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_render_variables_are_documented(name: str) -> None:
+    """docs/ecs.md says what every variable is."""
+    page = (ROOT / "docs" / "ecs.md").read_text(encoding="utf-8")
+    assert [each for each in variables(FILES[name].read_text(encoding="utf-8")) if f"`{each}`" not in page] == []
