@@ -3,8 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN_ARGS ?=
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+IMAGE ?= ecs-batch-worker:$(VERSION)
+IMAGE_ARGS ?=
+# The first that is there and works: a docker client without its engine does not.
+ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts lock soak bench image pictures metrics
+.PHONY: help install run test check lint types contracts dockerfile lock soak bench image pictures metrics
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -22,7 +27,7 @@ run: install ## Poll 5,000 payments on this machine: database, provider, summary
 test: install ## Run the tests
 	$(BIN)/python -m pytest -q
 
-check: install lint types contracts ## Everything that CI holds the code to, but for the tests
+check: install lint types contracts dockerfile ## Everything that CI holds the code to, but for the tests
 
 lint:
 	$(BIN)/ruff check .
@@ -33,6 +38,13 @@ types:
 
 contracts:
 	$(BIN)/lint-imports
+
+dockerfile:
+	$(BIN)/hadolint Dockerfile
+
+image: ## Build the image that runs jobs: make image IMAGE=name:tag
+	@$(if $(ENGINE),,$(error no docker, podman or buildah that works: install one, or name it with ENGINE=…))
+	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) $(IMAGE_ARGS) .
 
 soak: install ## The long proofs, at their full numbers (minutes)
 	$(BIN)/python -m pytest -q -m soak

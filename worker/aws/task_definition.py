@@ -1,0 +1,85 @@
+"""Fill a task definition's ${VARIABLES} in, and print it only if nothing in it would hurt.
+
+::
+
+    python -m worker.aws.task_definition task-definitions/poll-payments.json AWS_REGION=eu-central-1 …
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from worker.aws.definition_faults import faults
+from worker.errors import Faults
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_USAGE = "usage: python -m worker.aws.task_definition FILE NAME=value…"
+
+
+def variables(text: str) -> list[str]:
+    """Name the variables of a task definition, in the order in which they first occur."""
+    return list(dict.fromkeys(_VARIABLE.findall(text)))
+
+
+def render(text: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """Give the task definition with its variables filled in.
+
+    Raises Faults naming every variable without a value, and every value that no variable takes.
+    """
+    known = variables(text)
+    wrong = [f"${{{name}}} has no value: add {name}=…" for name in known if not values.get(name)]
+    wrong += [
+        f"{name}=… is not used; the variables are {', '.join(known) or 'none'}" for name in values if name not in known
+    ]
+    if wrong:
+        raise Faults(wrong)
+    filled: dict[str, Any] = _filled(json.loads(text), values)
+    return filled
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the filled-in JSON and give 0; on faults, say all of them on stderr and give 2."""
+    try:
+        definition = _checked(*_parsed(arguments))
+    except Faults as error:
+        sys.stderr.write("".join(f"{fault}\n" for fault in error.faults))
+        return 2
+    sys.stdout.write(json.dumps(definition, indent=2) + "\n")
+    return 0
+
+
+def _parsed(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
+    if not arguments or not all("=" in pair for pair in arguments[1:]):
+        raise Faults([_USAGE])
+    try:
+        text = Path(arguments[0]).read_text(encoding="utf-8")
+    except OSError as error:
+        raise Faults([f"{arguments[0]} cannot be read: {error.strerror}", _USAGE]) from error
+    pairs = (pair.partition("=") for pair in arguments[1:])
+    return text, {name: value for name, _, value in pairs}
+
+
+def _checked(text: str, values: Mapping[str, str]) -> dict[str, Any]:
+    definition = render(text, values)
+    found = faults(definition)
+    if found:
+        raise Faults(found)
+    return definition
+
+
+def _filled(node: Any, values: Mapping[str, str]) -> Any:
+    """Fill in a parsed document, so that no value can break its JSON."""
+    if isinstance(node, dict):
+        return {key: _filled(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_filled(value, values) for value in node]
+    if isinstance(node, str):
+        return _VARIABLE.sub(lambda match: values[match[1]], node)
+    return node
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
