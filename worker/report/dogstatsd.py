@@ -13,7 +13,7 @@ from worker.environment import Settings
 from worker.report.metrics import Metric
 
 if TYPE_CHECKING:
-    from datadog.dogstatsd import DogStatsd
+    from datadog.dogstatsd.base import DogStatsd
 
 log = logging.getLogger(__name__)
 
@@ -84,15 +84,16 @@ class Sender:
     def _carry(self) -> None:
         client = self._client()
         while batch := self._batches.get():
-            samples, client.constant_tags = batch
-            for metric, value, tags in samples:
-                getattr(client, metric.kind)(metric.name, value, tags=list(tags))
+            samples, tags = batch
+            client.constant_tags = list(tags)
+            for metric, value, own_tags in samples:
+                getattr(client, metric.kind)(metric.name, value, tags=list(own_tags))
             if not client.flush():
                 self._complain()
         client.close_socket()
 
     def _client(self) -> "DogStatsd":
-        from datadog.dogstatsd import DogStatsd
+        from datadog.dogstatsd.base import DogStatsd
 
         # It warns at every packet that is lost; once is enough, and is said here.
         logging.getLogger("datadog.dogstatsd").setLevel(logging.CRITICAL)
