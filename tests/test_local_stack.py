@@ -122,7 +122,7 @@ def test_child_hands_its_faults_to_the_worker() -> None:
     """What keeps the stack from starting is raised in the worker, in the child's words, and nothing stays."""
     before = below()
     with (
-        pytest.raises(Faults, match="^the seed has a mistake\nand another one$"),
+        pytest.raises(Faults, match=r"^the seed has a mistake\nand another one$"),
         Local([], command("serve", "STRIPE_API_BASE", "refuse")),
     ):
         pytest.fail("it started")
