@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 import sys
@@ -23,6 +22,7 @@ from worker.cli.reports import reporter
 from worker.database import Link
 from worker.environment import Settings, settings
 from worker.errors import Faults
+from worker.events import Reporter
 from worker.job import Job, Run
 from worker.limits import Limits
 from worker.mask import Mask
@@ -66,17 +66,24 @@ def _run(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> 
         return tell(Faults(faults), mask)
     for secret in secrets(scope):
         mask.add(secret)
-    _configure_logs(found, mask)
+    reporting = reporter(found, job.name, mask)
+    _catch_the_uncaught()
     run: Run[Any] = Run(job.name, key, scope, dry_run=options.dry_run, secrets=kept, environment=plain)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(_attempt(job, run, found, options, mask, signals))
+            return runner.run(_attempt(job, run, found, options, mask, signals, reporting))
         except Faults as refused:
             return tell(refused, mask)
 
 
 async def _attempt(
-    job: type[Job[Any]], run: Run[Any], found: Settings, options: argparse.Namespace, mask: Mask, signals: Signals
+    job: type[Job[Any]],
+    run: Run[Any],
+    found: Settings,
+    options: argparse.Namespace,
+    mask: Mask,
+    signals: Signals,
+    reporting: Reporter,
 ) -> int:
     asyncio.get_running_loop().set_exception_handler(logs.log_uncaught_in_loop)
     stop = Stop()
@@ -107,7 +114,7 @@ async def _attempt(
             task=task,
             version=found.dd_version or _VERSION,
             host=socket.gethostname(),
-            reporter=reporter(found, job.name, mask),
+            reporter=reporting,
             links=_links(found, run, task.log_url),
             max_records=options.max_records,
             restart=options.restart,
@@ -188,8 +195,6 @@ def _links(found: Settings, run: Run[Any], log_url: str | None) -> dict[str, str
     return links
 
 
-def _configure_logs(found: Settings, mask: Mask) -> None:
-    logs.configure(found.log_format, found.log_level, mask)
+def _catch_the_uncaught() -> None:
     sys.excepthook = logs.log_uncaught
     threading.excepthook = logs.log_uncaught_in_thread
-    logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -5,13 +5,23 @@ import logging
 from worker.environment import Settings
 from worker.events import Reporter, Reporters
 from worker.mask import Mask
+from worker.report import logs
 from worker.report.datadog import datadog_reporter
 from worker.report.emf import EmfReporter
 from worker.report.log_reporter import LogReporter
 from worker.report.slack import slack_reporter
+from worker.report.terminal import TerminalReporter, terminal_reporter
 
 
 def reporter(found: Settings, job: str, mask: Mask) -> Reporter:
-    """Build all that the environment asks for."""
-    chosen = (LogReporter(), EmfReporter(found.dd_env), datadog_reporter(found, job), slack_reporter(found, mask))
+    """Set up logging and build all that the environment asks for."""
+    terminal = terminal_reporter(found, mask)
+    logs.configure(found.log_format, found.log_level, mask, terminal.stream if terminal else None)
+    chosen: list[Reporter | None] = [
+        None if isinstance(terminal, TerminalReporter) else LogReporter(),  # the display says all that the log would
+        terminal,
+        EmfReporter(found.dd_env) if terminal is None else None,
+        datadog_reporter(found, job),
+        slack_reporter(found, mask),
+    ]
     return Reporters([one for one in chosen if one is not None], logging.getLogger("worker.report"))
