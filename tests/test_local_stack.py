@@ -111,7 +111,7 @@ def test_child_goes_when_its_worker_is_killed() -> None:
 def test_child_takes_its_servers_along_when_it_is_killed() -> None:
     """SIGKILL of the child takes its servers away, and the worker can say so."""
     before = below()
-    with Local([], command("serve", BOTH, "fill")) as local:
+    with Local([], command("serve", "STRIPE_API_BASE", "fill")) as local:
         [child] = {child.pid for child in psutil.Process().children()} - before
         with ends(*below(child)):
             os.kill(child, signal.SIGKILL)
