@@ -150,7 +150,7 @@ def test_terminal_that_is_not_utf_8_gets_what_it_can() -> None:
     assert "exit 1: completed with failures ? all records" in terminal.written
 
 
-CLOSED_WINDOW = """
+BEGIN = """
 import asyncio, os, sys
 from examples import *
 from worker.environment import settings
@@ -162,6 +162,9 @@ seen.started(a_start())
 seen.progress(a_progress())
 os.write(1, b"\\x1b]0;step\\x07")
 sys.stdin.readline()
+"""
+
+CLOSED_WINDOW = """
 seen.progress(a_progress(stopping="SIGHUP"))
 seen.progress(a_progress(stopping="SIGHUP"))
 asyncio.run(seen.ended(a_summary(), 5.0))
@@ -173,12 +176,26 @@ os._exit(7)  # Python's own exit would stumble over the closed output
 def test_terminal_that_goes_away_does_not_end_the_run(tmp_path: Path) -> None:
     """A closed window costs the display, nothing else."""
     script = tmp_path / "closed_window.py"
-    script.write_text(CLOSED_WINDOW)
+    script.write_text(BEGIN + CLOSED_WINDOW)
     with Terminal(script) as terminal:
         terminal.step()
         terminal.hang_up()
         terminal.let_go()
         assert terminal.exit_code() == 7
+
+
+def test_terminal_is_left_as_it_was_after_a_crash(tmp_path: Path) -> None:
+    """A crash takes the display away, shows the cursor again, and its traceback stays."""
+    script = tmp_path / "crash.py"
+    script.write_text(f"{BEGIN}raise RuntimeError('boom')")
+    with Terminal(script) as terminal:
+        assert "in flight" in "".join(terminal.step())
+        assert not terminal.screen.cursor_shown
+        lines = terminal.step()
+        assert terminal.exit_code() == 1
+    assert lines[-1] == "RuntimeError: boom"
+    assert not any("in flight" in line for line in lines)
+    assert terminal.screen.cursor_shown
 
 
 def test_terminal_pipe_gets_nothing_by_default() -> None:
