@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _OPTIONS: dict[str, Any] = {
     "dry_run": bool,
-    "max_records": Annotated[int, msgspec.Meta(ge=1, lt=2**63)] | None,
+    "max_records": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
     "run_key": str | None,
     "wait": bool | Annotated[float, msgspec.Meta(ge=0, le=LONGEST_WAIT_S)],
 }
