@@ -22,9 +22,10 @@ NAMES = st.sampled_from(["act", "merchant_id", "region", "ids", "secret", "dry_r
 
 def test_asked_takes_scope_and_options_apart() -> None:
     """Scope fields and options stand side by side in the body."""
-    got = ask(merchant_id=42, ids=[1, 2], dry_run=True, max_records=5, run_key="k", wait=2)
+    got = ask(merchant_id=42, ids=[1, 2], max_records=5, run_key="canary-20261123T060245Z-7f3a", wait=2)
     assert got.scope == PollScope(merchant_id=42, ids=(1, 2))
-    assert (got.dry_run, got.max_records, got.run_id, got.wait_s) == (True, 5, "poll-payments:k", 2.0)
+    assert (got.dry_run, got.max_records, got.wait_s) == (False, 5, 2.0)
+    assert got.run_id == "poll-payments:canary-20261123T060245Z-7f3a"
     assert got.variables == {"JOB_MERCHANT_ID": "42", "JOB_IDS": "[1,2]"}
 
 

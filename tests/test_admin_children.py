@@ -47,11 +47,19 @@ async def nursery(tmp_path: Path) -> AsyncIterator[Nursery]:
 
 async def test_children_get_scope_and_key_by_the_environment_alone(nursery: Nursery) -> None:
     """The scope is the caller's and not what serve's own variables say, and nothing of it stands in `ps`."""
-    asked = ask(act="hold", secret="hush-hush", ids=[1, 2], region=None, dry_run=True, max_records=9, run_key="k")
+    asked = ask(
+        act="hold",
+        secret="hush-hush",
+        ids=[1, 2],
+        region=None,
+        dry_run=True,
+        max_records=9,
+        run_key="k~dry-20261123T060245Z-7f3a",
+    )
     nursery.children.start(asked)
     line = await nursery.started()
     environment = line["environment"]
-    assert environment["RUN_KEY"] == "k"
+    assert environment["RUN_KEY"] == "k~dry-20261123T060245Z-7f3a"
     assert environment["JOB_IDS"] == "[1,2]"
     assert environment["JOB_REGION"] == ""
     assert environment["JOB_SECRET"] == "hush-hush"
@@ -118,9 +126,9 @@ async def test_children_lines_pass_through_or_become_log_lines(
         child = nursery.children.start(ask(act="chatter", secret="hush-hush", run_key="k"))
         await child.ended.wait()
     assert (await nursery.started())["environment"]["LOG_FORMAT"] == "json"
-    fields = {record.message: vars(record)["fields"] for record in caplog.records}
+    fields = {record.message: vars(record) for record in caplog.records}
     assert fields["log line left out"]["run_id"] == "poll-payments:k"
-    assert "a plain line with *** and ***" in [vars(record)["fields"].get("line") for record in caplog.records]
+    assert "a plain line with *** and ***" in [vars(record).get("line") for record in caplog.records]
 
 
 async def test_children_close_kills_what_ignores_the_stop(nursery: Nursery, caplog: pytest.LogCaptureFixture) -> None:

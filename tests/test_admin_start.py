@@ -75,9 +75,12 @@ async def test_start_goes_on_with_what_was_interrupted(room: Room) -> None:
 
 async def test_start_after_a_dry_run_is_a_start(room: Room) -> None:
     """A dry run uses up no key, whatever its scope was."""
-    assert (await room.post("poll-payments", run_key="k", dry_run=True, wait=True))[1]["dry_run"] is True
-    response, run = await room.post("poll-payments", merchant_id=1, run_key="k", wait=True)
-    assert (response.status, run["dry_run"]) == (200, False)
+    _, trial = await room.post("poll-payments", run_key="k", dry_run=True, wait=True)
+    assert (trial["dry_run"], trial["status"]) == (True, "succeeded")
+    assert trial["run_key"].startswith("k~dry-")
+    assert (await room.said("started"))["environment"]["RUN_KEY"] == trial["run_key"]
+    _, run = await room.post("poll-payments", merchant_id=1, run_key="k", wait=True)
+    assert (run["run_id"], run["dry_run"]) == ("poll-payments:k", False)
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])
@@ -98,8 +101,8 @@ async def test_start_beside_another_run_of_the_job_is_refused(room: Room, elsewh
     ("known", "body", "words"),
     [
         ({"status": "succeeded", "scope": {"merchant_id": 1}}, {"merchant_id": 2}, "another scope"),
-        ({"status": "running", "dry_run": True}, {}, "going on as a dry run"),
-        ({"status": "running"}, {"dry_run": True}, "going on as a real run"),
+        ({"status": "running", "dry_run": True}, {}, "is a dry run"),
+        ({"status": "succeeded", "dry_run": True}, {}, "is a dry run"),
     ],
 )
 async def test_start_refuses_a_key_that_means_another_run(
@@ -159,7 +162,7 @@ async def test_start_is_audited_with_its_scope_masked(room: Room, caplog: pytest
     """One line a start: who, what, which run; no secret of the scope, and no token anywhere."""
     with caplog.at_level(logging.INFO, "worker.admin"):
         _, run = await room.post("poll-payments", act="refuse", secret="hush-hush", run_key="k", wait=True)
-    lines = [vars(record)["fields"] for record in caplog.records if record.message == "run started by request"]
+    lines = [vars(record) for record in caplog.records if record.message == "run started by request"]
     assert [(line["token"], line["job"], line["run_id"]) for line in lines] == [
         ("qa", "poll-payments", "poll-payments:k")
     ]
