@@ -248,7 +248,7 @@ def test_logs_are_short_text_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("TERM", "xterm")
     with logging_to(Terminal(), log_format=None) as logged:
         logs.context(job="poll-payments")
-        log.warning("slow \x1b[2J page", extra={"page": 3, "why": "two words", "open": None})
+        log.warning("slow \x1b[2J page", extra={"page": 3, "why": "two words", "open": None, "deep": {"a": 1}})
     assert logged.getvalue()[8:] == ' \x1b[33mwarning\x1b[0m slow \\x1b[2J page  page=3 why="two words" open=null\n'
 
 

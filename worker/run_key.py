@@ -17,6 +17,20 @@ def check(key: str) -> str:
     raise Faults([f"run key {shown!r} is not 1 to 128 letters, digits and ._:+~- (it has {len(key)} characters)"])
 
 
+def choose(given: str | None, *, dry_run: bool = False, max_records: int | None = None) -> str:
+    """Give a run its key: the given one, or one made up. Raises Faults.
+
+    A dry run or a canary (the first `max_records`) gets one of its own, so that it never uses up the one it was given; a key
+    that was made so stays as it is.
+    """
+    kind = "dry" if dry_run else "canary" if max_records else None
+    if given is None:
+        return made_up(kind or "hand")
+    if kind is None or re.search(rf"(^|~){kind}-\d{{8}}T\d{{6}}Z-[0-9a-f]{{4}}$", given):
+        return check(given)
+    return check(f"{check(given)}~{made_up(kind)}")
+
+
 def made_up(prefix: str) -> str:
     """Make up a key for a run that nobody named: `hand-20261123T060245Z-7f3a`."""
     return f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _OPTIONS: dict[str, Any] = {
     "dry_run": bool,
-    "max_records": Annotated[int, msgspec.Meta(ge=1, lt=2**63)] | None,
+    "max_records": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
     "run_key": str | None,
     "wait": bool | Annotated[float, msgspec.Meta(ge=0, le=LONGEST_WAIT_S)],
 }
@@ -57,7 +57,7 @@ def asked(job: type[Job[Any]], values: Mapping[str, Any], header_key: str | None
     """Check the values of a body, and the key of the header, against the job; raises Problem with all faults."""
     faults = _unknown(job.Scope, values)
     options = {name: _tried(faults, _option, name, values[name]) for name in _OPTIONS if name in values}
-    key = _tried(faults, _key, options.get("run_key"), header_key)
+    key = _tried(faults, _key, options, header_key)
     scope = _tried(faults, parse, job.Scope, {name: values[name] for name in _fields(job.Scope) if name in values})
     texts = _tried(faults, variables, scope) if scope is not None else None
     if faults or scope is None or texts is None or key is None:
@@ -113,11 +113,12 @@ def _option(name: str, value: Any) -> Any:
         raise Faults([f"{name}={value!r}: {str(error)[:1].lower()}{str(error)[1:]}"]) from error
 
 
-def _key(in_body: str | None, in_header: str | None) -> str:
+def _key(options: Mapping[str, Any], in_header: str | None) -> str:
+    in_body = options.get("run_key")
     if in_body is not None and in_header is not None and in_body != in_header:
         raise Faults([f"run_key={in_body!r} and the header Idempotency-Key={in_header!r} name two runs: send one"])
     given = in_body if in_body is not None else in_header
-    return run_key.made_up("hand") if given is None else run_key.check(given)
+    return run_key.choose(given, dry_run=bool(options.get("dry_run")), max_records=options.get("max_records"))
 
 
 def _unknown(model: type[Scope], values: Mapping[str, Any]) -> list[str]:

@@ -35,5 +35,5 @@ class Bearer:
 def _refused(request: Request, detail: str, challenge: str) -> Problem:
     client = request.client.host if request.client else None
     fields = {"reason": detail, "method": request.method, "path": request.url.path, "client": client}
-    _log.warning("request refused", extra={"fields": fields})
+    _log.warning("request refused", extra=fields)
     return Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})

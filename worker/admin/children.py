@@ -81,7 +81,7 @@ class Children:
         if self._lives:
             _, late = await asyncio.wait(self._lives, timeout=timeout_s)
             for child in self.live if late else ():
-                _log.error("run killed", extra={"fields": {"run_id": child.asked.run_id, "stop_timeout_s": timeout_s}})
+                _log.error("run killed", extra={"run_id": child.asked.run_id, "stop_timeout_s": timeout_s})
                 child.kill()
         await asyncio.gather(*self._lives)
 
@@ -114,9 +114,7 @@ class Children:
             try:
                 line = await process.stdout.readline()
             except ValueError:
-                _log.warning(
-                    "log line left out", extra={"fields": {"run_id": child.asked.run_id, "over": _LONGEST_LINE}}
-                )
+                _log.warning("log line left out", extra={"run_id": child.asked.run_id, "over": _LONGEST_LINE})
                 continue
             if not line:
                 return
@@ -124,7 +122,7 @@ class Children:
             if line.startswith(b"{"):
                 self._say(line)
             else:
-                _log.warning("run printed", extra={"fields": {"run_id": child.asked.run_id, "line": text}})
+                _log.warning("run printed", extra={"run_id": child.asked.run_id, "line": text})
 
     def _environment(self, asked: Asked) -> dict[str, str]:
         """Give our environment and the run's own; a scope of ours must not narrow it."""

@@ -105,7 +105,7 @@ def _audit(request: Request, asked: Asked) -> None:
         "dry_run": asked.dry_run,
         "max_records": asked.max_records,
     }
-    _log.info("run started by request", extra={"fields": fields})
+    _log.info("run started by request", extra=fields)
 
 
 def _location(request: Request, view: RunView) -> str:

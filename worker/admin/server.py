@@ -43,10 +43,10 @@ async def serve(
     asked = asyncio.create_task(stop.wait())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
-    _log.info("serving", extra={"fields": {"host": host, "port": port}})
+    _log.info("serving", extra={"host": host, "port": port})
     try:
         await asyncio.wait({asked, serving}, return_when=asyncio.FIRST_COMPLETED)
-        _log.info("stopping", extra={"fields": {"reason": stop.reason, "runs": len(children.live)}})
+        _log.info("stopping", extra={"reason": stop.reason, "runs": len(children.live)})
     finally:
         asked.cancel()
         server.should_exit = True

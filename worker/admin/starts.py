@@ -106,14 +106,14 @@ def document(view: RunView) -> dict[str, Any]:
 
 
 def _answers(known: RunView, asked: Asked) -> bool:
-    """Tell whether the known run is the answer; one that used up no key, or was not finished, may be started again."""
-    if not known.live and (known.dry_run or known.status in _NOTHING):
+    """Tell whether the known run is the answer; one that came to nothing, or not to its end, may be started again."""
+    if known.status in _NOTHING:
         return False
     scope = msgspec.json.decode(msgspec.json.encode(shown(asked.scope)))
     if known.scope != scope:
         raise _conflict(known, "has another scope, and a run key names one scope: take another key")
-    if known.live and known.dry_run != asked.dry_run:
-        raise _conflict(known, f"is going on as a {'dry' if known.dry_run else 'real'} run: wait for its end")
+    if known.dry_run != asked.dry_run:
+        raise _conflict(known, f"is a {'dry' if known.dry_run else 'real'} run: take another key")
     return known.live or known.status in _OVER
 
 

@@ -156,12 +156,8 @@ def _collected(faults: list[str], make: Callable[[], T]) -> T | None:
 
 
 def _key(options: argparse.Namespace, found: Settings) -> str:
-    """Give the run key; a dry run or a canary never uses up the one it was given."""
-    given = options.run_key or found.run_key
-    kind = "dry" if options.dry_run else "canary" if options.max_records else None
-    if given is None:
-        return run_key.made_up(kind or "hand")
-    return run_key.check(given if kind is None else f"{given}~{run_key.made_up(kind)}")
+    """Give the run key: the flag's, else the environment's, else one made up."""
+    return run_key.choose(options.run_key or found.run_key, dry_run=options.dry_run, max_records=options.max_records)
 
 
 def _job_environment(job: type[Job[Any]], faults: list[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -23,7 +23,8 @@ def frame(start: Start, now: Progress, mask: Mask) -> Group:
 def _rows(start: Start, now: Progress, mask: Mask) -> Iterator[RenderableType]:
     yield _title(start, now, mask)
     if now.total:
-        bar = ProgressBar(total=now.total, completed=min(now.tally.finished, now.total), finished_style="green")
+        far = min(now.tally.finished, now.total)
+        bar = ProgressBar(total=now.total, completed=far, complete_style="green", finished_style="green")
         yield Padding(bar, 0)  # a bar alone does not end its line
     yield _line((words.position(now), "bold"))
     yield _outcomes(now)

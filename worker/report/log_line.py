@@ -60,7 +60,7 @@ class JsonLine(logging.Formatter):
 
 
 class TextLine(logging.Formatter):
-    """Write a record for a terminal: time, level, event, fields; a stack trace follows on lines of its own."""
+    """Write a record for a terminal: time, level, event, flat fields; a stack trace follows on lines of its own."""
 
     def __init__(self, mask: Mask, colour: bool) -> None:
         super().__init__()
@@ -72,7 +72,11 @@ class TextLine(logging.Formatter):
         text = _Text(self._mask, 2_000)
         level = record.levelname.lower()
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        told = " ".join(f"{name}={_short(value)}" for name, value in plain(fields(record), text).items())
+        told = " ".join(
+            f"{name}={_short(value)}"
+            for name, value in plain(fields(record), text).items()
+            if not isinstance(value, (dict, list))
+        )
         raised = exception(record, text)
         rest = text(event(record)) + (f"  {told}" if told else "") + (f"\n{raised['stack'].rstrip()}" if raised else "")
         return f"{at} {self._painted(level)} {_harmless(rest)}"
@@ -135,6 +139,8 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, str) and len(value) > 80:
+        value = f"{value[:79]}…"
     if isinstance(value, str) and value and not set(value) & set(" \"'=\n"):
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -1,5 +1,6 @@
 """What a person sees: live progress while the attempt goes on, and the summary at its end."""
 
+import atexit
 import io
 import logging
 import os
@@ -106,6 +107,7 @@ class TerminalReporter(TextReporter):
         drawing = frame(start, progress, self._mask)
         if self._live is None:
             self._live = _live(self._terminal)
+            atexit.register(self.close)  # a crash must not leave the terminal without its cursor
             self._live.start()
             self._above.console = self._live.console
         self._live.update(drawing, refresh=True)

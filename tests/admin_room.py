@@ -1,0 +1,128 @@
+"""What the tests of the admin API share: jobs, a run store on a folder, and a served API with a client."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.response import Response
+
+from worker import Job, Scope, Secret
+from worker.admin import tokens
+from worker.admin.asked import Asked, asked
+from worker.admin.children import Children
+from worker.admin.routes import app
+from worker.admin.server import listen, serve
+from worker.mask import Mask
+from worker.runs import RunView
+from worker.stop import Stop
+
+CHILD = Path(__file__).with_name("admin_child.py")
+QA = tokens.make("qa")
+
+
+class PollScope(Scope):
+    """Fields of several kinds."""
+
+    act: str | None = None
+    merchant_id: int | None = None
+    region: str | None = "eu"
+    ids: tuple[int, ...] = ()
+    secret: Secret | None = None
+
+
+class PollPayments(Job[PollScope]):
+    """A job that the stand-in process runs."""
+
+    name = "poll-payments"
+
+
+class SyncCustomers(Job[PollScope]):
+    """Another one."""
+
+    name = "sync-customers"
+
+
+JOBS: dict[str, type[Job[Any]]] = {"poll-payments": PollPayments, "sync-customers": SyncCustomers}
+
+
+class FolderRuns:
+    """A run store of one JSON file a run: the test and the child processes both write it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, **fields: Any) -> None:
+        """Record a run as another server's attempt would."""
+        fields = {"run_id": f"{fields['job']}:{fields['run_key']}", "created_at": "2026-11-23T06:00:00Z", **fields}
+        (self.folder / f"{fields['run_id']}.json").write_text(json.dumps(fields))
+
+    async def find(self, run_id: str) -> RunView | None:
+        """Find a run."""
+        file = self.folder / f"{run_id}.json"
+        return msgspec.json.decode(file.read_bytes(), type=RunView) if file.exists() else None
+
+    async def holder(self, job: str) -> RunView | None:
+        """Find the running run of a job."""
+        runs = [msgspec.json.decode(file.read_bytes(), type=RunView) for file in self.folder.glob(f"{job}:*.json")]
+        return next((run for run in runs if run.status == "running"), None)
+
+
+class Room:
+    """A served API: its store, its processes, the lines they said, and a client that holds a token."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.runs = FolderRuns(folder)
+        self.lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        argv = (sys.executable, str(CHILD), str(folder))
+        self.children = Children(argv, most=most, mask=Mask(["s3cret-of-ours"]), say=self._hear)
+        self.stop = Stop()
+        self.client: Client
+
+    def _hear(self, line: bytes) -> None:
+        self.lines.put_nowait(json.loads(line))
+
+    async def post(self, job: str, **body: Any) -> tuple[Response, Any]:
+        """Ask for a run and give response and document."""
+        response = await self.client.post(f"/admin/{job}").body_json(body).build().send()
+        return response, await response.json()
+
+    async def get(self, path: str) -> tuple[Response, Any]:
+        """Get a path."""
+        response = await self.client.get(path).build().send()
+        return response, await response.json()
+
+    async def said(self, event: str) -> dict[str, Any]:
+        """Wait until a process says this."""
+        while (line := await self.lines.get())["event"] != event:
+            pass
+        return line
+
+
+def ask(job: str = "poll-payments", **values: Any) -> Asked:
+    """Ask for a run without HTTP."""
+    return asked(JOBS[job], values)
+
+
+@asynccontextmanager
+async def served(
+    folder: Path, *, most: int = 4, starts_a_minute: int = 30, stop_timeout_s: float = 5
+) -> AsyncIterator[Room]:
+    """Serve the API on a free port, in this loop, with real processes behind it."""
+    room = Room(folder, most)
+    listener = listen("127.0.0.1", 0)
+    api = app(JOBS, room.runs, room.children, tokens.parse(QA.entry), starts_a_minute=starts_a_minute)
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    serving = asyncio.create_task(serve(api, room.children, listener, room.stop, stop_timeout_s))
+    headers = {"Authorization": f"Bearer {QA.token}"}
+    try:
+        async with ClientBuilder().base_url(address).default_headers(headers).build() as room.client:
+            yield room
+    finally:
+        room.stop.ask("the test is over")
+        await serving

@@ -1,0 +1,79 @@
+"""Tokens: made once, read from the environment, and compared without giving away how near a guess is."""
+
+import hashlib
+import hmac
+
+import pytest
+
+from worker.admin import tokens
+from worker.errors import Faults
+
+HASH = "0" * 64
+
+
+def test_tokens_made_is_let_in_by_its_entry_alone() -> None:
+    """The entry lets the token in, holds no part of it, and no other token passes."""
+    made, other = tokens.make("qa"), tokens.make("qa")
+    name, _, digest = made.entry.partition("=")
+    assert (name, digest) == ("qa", hashlib.sha256(made.token.encode()).hexdigest())
+    known = tokens.parse(f"{made.entry}, night={HASH}")
+    assert (found := known.verify(made.token)) is not None
+    assert found.name == "qa"
+    assert known.verify(other.token) is None
+
+
+@pytest.mark.parametrize("presented", ["", "qa", HASH, "ä", "\udcff", "admin_"])
+def test_tokens_refuse_what_is_none(presented: str) -> None:
+    """Neither a name nor the configured hash nor any bytes pass for a token."""
+    assert tokens.parse(f"qa={HASH}").verify(presented) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (None, "nothing is served without a token: make one with `python -m worker token new --name qa`"),
+        (" , ", "not set"),
+        ("qa", "entry 1 is not name=sha256"),
+        (f"qa={HASH},night={HASH[:63]}", "entry 2 is not name=sha256"),
+        (f"={HASH}", "entry 1: the name"),
+        (f"a b={HASH}", "entry 1: the name"),
+        (f"qa={HASH};may=read", "what follows ; is not understood"),
+        (f"qa={HASH},qa={'1' * 64}", "two entries of one name"),
+        (f"qa={HASH},night={HASH}", "two entries of one digest"),
+    ],
+)
+def test_tokens_parse_names_what_is_wrong(text: str | None, fault: str) -> None:
+    """Each malformed configuration is refused with its place, and with what to do."""
+    with pytest.raises(Faults) as caught:
+        tokens.parse(text)
+    assert fault in str(caught.value)
+
+
+def test_tokens_parse_shows_no_value() -> None:
+    """A token put where its hash belongs does not get into the log."""
+    with pytest.raises(Faults) as caught:
+        tokens.parse("admin_secret,qa=admin_secret")
+    assert "admin_secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a=b", "a,b", "-a", "x" * 41])
+def test_tokens_make_refuses_a_name_that_would_break_the_entry(name: str) -> None:
+    """A name is one word."""
+    with pytest.raises(Faults, match="a token's name is"):
+        tokens.make(name)
+
+
+def test_tokens_verify_compares_with_every_token_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timing-safe comparison is used, for every token, also after a match."""
+    compared: list[str] = []
+    real = hmac.compare_digest
+
+    def watched(kept: str, presented: str) -> bool:
+        compared.append(kept)
+        return real(kept, presented)
+
+    made = [tokens.make(name) for name in ("a", "b", "c")]
+    known = tokens.parse(",".join(entry for _, entry in made))
+    monkeypatch.setattr(hmac, "compare_digest", watched)
+    assert known.verify(made[0].token) is not None
+    assert compared == [entry.partition("=")[2] for _, entry in made]
