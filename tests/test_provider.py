@@ -120,7 +120,8 @@ def test_provider_demands_a_bearer_key(simulator: Process) -> None:
     """Without a key, or with one sent otherwise, there is no answer."""
     for authorization in (None, f"Basic {simulator.api_key}"):
         answer = simulator.session.get(
-            f"{simulator.url}/v1/payment_intents/pi_1", headers={"Authorization": authorization}
+            f"{simulator.url}/v1/payment_intents/pi_1",
+            headers={"Authorization": authorization} if authorization else {},
         )
         assert (answer.status_code, answer.json()["error"]["type"]) == (401, "invalid_request_error")
 

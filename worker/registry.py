@@ -43,7 +43,10 @@ def load(name: str, also: Sequence[str] = ()) -> type[Job[Any]]:
     module_name = f"{_PACKAGE}.{name.replace('-', '_')}"
     try:
         module = import_module(module_name)
-    except Exception as error:  # whatever a job file does when it is loaded, it is its author who must hear of it
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a job file does when it is loaded, it is its author who must hear of it
         raise Faults([f"job file {_file(name)} cannot be loaded: {type(error).__name__}: {error}"]) from error
     found = [
         item

@@ -13,7 +13,9 @@ def required_url() -> str:
     """Give DATABASE_URL. Raises Faults where it is not set."""
     url = settings().database_url
     if url is None:
-        raise Faults(["DATABASE_URL is not set: postgresql://user:password@host:5432/name (or use --local)"])
+        raise Faults(
+            ["DATABASE_URL is not set: postgresql://user@host:5432/name (or use --local, or python -m worker local)"]
+        )
     return url
 
 

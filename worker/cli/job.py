@@ -61,7 +61,9 @@ def _run(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> 
     kept, plain = _job_environment(job, faults)
     mask = Mask([found.database_url, found.replica_url, found.slack_webhook_url, found.slack_bot_token, *kept.values()])
     if found.database_url is None and not any(fault.startswith("DATABASE_URL") for fault in faults):
-        faults.append("DATABASE_URL is not set: postgresql://user:password@host:5432/name (or use --local)")
+        faults.append(
+            "DATABASE_URL is not set: postgresql://user@host:5432/name (or use --local, or python -m worker local)"
+        )
     if faults or scope is None or key is None:
         return tell(Faults(faults), mask)
     for secret in secrets(scope):

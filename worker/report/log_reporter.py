@@ -31,7 +31,7 @@ class LogReporter(Reporter):
 
     def started(self, start: Start) -> None:
         """Log who begins, under which limits, and how it will stop."""
-        logs.context(job=start.job, run_id=start.run_id, attempt=start.attempt, task_arn=start.task.arn)
+        _place(start)
         resumed = f", goes on after {start.resumed_from}" if start.resumed_from else ""
         _log.info("%s started, attempt %d%s", start.job, start.attempt, resumed, extra=_start(start))
 
@@ -56,11 +56,17 @@ class LogReporter(Reporter):
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Log how it ended, with all counts."""
+        _place(summary.start)  # an attempt that had nothing to do has never started
         level = _LEVELS.get(summary.verdict, logging.ERROR)
         if summary.verdict is Verdict.SUCCEEDED and summary.run_tally.failed:
             level = logging.WARNING
         told = ": ".join(filter(None, [words.headline(summary), summary.detail]))
         _log.log(level, "%s", told, extra=_end(summary))
+
+
+def _place(start: Start) -> None:
+    """Say on every line from now on whose it is."""
+    logs.context(job=start.job, run_id=start.run_id, attempt=start.attempt, task_arn=start.task.arn)
 
 
 def _start(start: Start) -> dict[str, Any]:
