@@ -80,11 +80,12 @@ class Room:
         self.runs = FolderRuns(folder)
         self.lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         argv = (sys.executable, str(CHILD), str(folder))
-        self.children = Children(argv, most=most, mask=Mask(["s3cret-of-ours"]), say=self._hear)
+        self.children = Children(argv, most=most, mask=Mask(["s3cret-of-ours"]), say=self.hear)
         self.stop = Stop()
         self.client: Client
 
-    def _hear(self, line: bytes) -> None:
+    def hear(self, line: bytes) -> None:
+        """Note a line that a process said."""
         self.lines.put_nowait(json.loads(line))
 
     async def post(self, job: str, **body: Any) -> tuple[Response, Any]:

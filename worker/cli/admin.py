@@ -19,7 +19,7 @@ from worker.signals import Signals
 from worker.stop import Stop
 from worker.store.reading import RunReader
 
-_FOR_THE_RUNS_S = 5.0
+_FOR_ITSELF_S = 5.0
 """What serve keeps of the stop timeout for itself: the runs must have ended before it is killed."""
 
 
@@ -49,11 +49,14 @@ async def _serve(options: argparse.Namespace, signals: Signals) -> None:
     stop = Stop()
     signals.hand_to(stop)
     jobs = {name: registry.load(name) for name in registry.names()}
-    started = children.Children(most=options.most, mask=mask)
+    for_runs_s = max(2.0, found.stop_timeout_s - _FOR_ITSELF_S)
+    # They plan their own stop by it, and must be done before this process is killed.
+    environ = {**os.environ, "STOP_TIMEOUT": f"{for_runs_s:g}"}
+    started = children.Children(most=options.most, mask=mask, environ=environ)
     async with Link(url, "serve") as link:
         application = routes.app(jobs, RunReader(link), started, accepted)
         listener = server.listen(options.host, options.port)
-        await server.serve(application, started, listener, stop, max(1.0, found.stop_timeout_s - _FOR_THE_RUNS_S))
+        await server.serve(application, started, listener, stop, for_runs_s)
 
 
 def _rooms() -> tuple[types.ModuleType, ...]:
