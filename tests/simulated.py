@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from worker.job import Run
 from worker.local.fate import failing_tries, fate
-from worker.local.provider import listen
+from worker.local.provider import listening
 from worker.local.provider_answers import Behaviour, Simulator
 from worker.scope import Scope
 
@@ -27,16 +27,18 @@ class Provider(NamedTuple):
 async def provider(**behaviour: Any) -> AsyncIterator[Provider]:
     """Run the simulator with this behaviour."""
     simulator = Simulator(Behaviour(**behaviour), SEED)
-    server, url = await listen(simulator)
-    yield Provider(url, simulator)
-    server.close()
+    async with listening(simulator) as url:
+        yield Provider(url, simulator)
+    await asyncio.sleep(0)  # transports that were cut close their sockets in the loop's next round
 
 
 @asynccontextmanager
 async def answering(answer: Answering) -> AsyncIterator[str]:
     """Run a server that reads the head of each request and leaves the rest to the test."""
+    calls: dict[asyncio.Task[None] | None, asyncio.StreamWriter] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls[asyncio.current_task()] = writer
         try:
             while True:
                 await answer(await reader.readuntil(b"\r\n\r\n"), reader, writer)
@@ -47,6 +49,9 @@ async def answering(answer: Answering) -> AsyncIterator[str]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     server.close()
+    for writer in calls.values():
+        writer.transport.abort()
+    await asyncio.gather(*filter(None, calls))
 
 
 @asynccontextmanager

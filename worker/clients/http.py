@@ -45,8 +45,11 @@ class Http:
 
     Paths begin with a slash and are added to `base_url`; without one they are whole URLs. Values from records go into paths
     through `segment`. `limit` names a rate limit of the job whose permit is taken right before each send; None where the
-    job's main rate, taken by the engine, is meant for this API. `timeout_s` bounds a call, `largest` an answer in bytes.
-    Redirects are not followed: they could carry the headers elsewhere. Idle connections are kept, as many as were in use.
+    job's main rate, taken by the engine, is meant for this API. `largest` bounds an answer, in bytes. Redirects are not
+    followed: they could carry the headers elsewhere. Idle connections are kept, as many as were in use.
+
+    `timeout_s` bounds a call. Keep it below the job's `record_timeout`: a cancelled call returns at once, but pyreqwest 0.15
+    lets the request itself go on until its head has come or `timeout_s` is over (its task is detached, not aborted).
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Http:
         base_url: str = "",
         headers: Mapping[str, str] | None = None,
         limit: str | None = None,
-        timeout_s: float = 60.0,
+        timeout_s: float = 15.0,
         largest: int = _LARGEST,
     ) -> None:
         if base_url and not _is_web(base_url):

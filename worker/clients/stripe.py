@@ -56,12 +56,18 @@ class _Page(msgspec.Struct):
 class Stripe:
     """Stripe's API with one key: `self.stripe = await run.enter(Stripe(run))`.
 
-    Key and base are the job's `STRIPE_API_KEY` and `STRIPE_API_BASE`, unless given; `limit` is that of `Http`. Raises Faults
+    Key and base are the job's `STRIPE_API_KEY` and `STRIPE_API_BASE`, unless given; `limit` and `timeout_s` are those of `Http`. Raises Faults
     for a key or a base that cannot be used, before anything is sent.
     """
 
     def __init__(
-        self, run: Run[Any], *, key: str | None = None, base: str | None = None, limit: str | None = None
+        self,
+        run: Run[Any],
+        *,
+        key: str | None = None,
+        base: str | None = None,
+        limit: str | None = None,
+        timeout_s: float = 15.0,
     ) -> None:
         key = key or run.secrets.get("STRIPE_API_KEY", "")
         base = base or run.environment.get("STRIPE_API_BASE") or API_BASE
@@ -71,7 +77,7 @@ class Stripe:
             raise Faults(["STRIPE_API_KEY has a space or a line end in it (its value is not shown)"])
         headers = {"Authorization": f"Bearer {key}", "Stripe-Version": API_VERSION}
         self._limit = limit
-        self._http = Http(run, base_url=base, headers=headers, limit=limit)
+        self._http = Http(run, base_url=base, headers=headers, limit=limit, timeout_s=timeout_s)
 
     async def __aenter__(self) -> "Stripe":
         await self._http.__aenter__()

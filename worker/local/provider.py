@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from msgspec.json import encode
 
@@ -20,11 +21,18 @@ from worker.local.provider_http import Connection
 _BACKLOG = 4_096
 
 
-async def listen(simulator: Simulator, port: int = 0) -> tuple[asyncio.Server, str]:
-    """Start to listen on 127.0.0.1 and give the server and its URL; port 0 takes any that is free."""
+@asynccontextmanager
+async def listening(simulator: Simulator, port: int = 0) -> AsyncIterator[str]:
+    """Listen on 127.0.0.1 and give the URL; port 0 takes any that is free. At the end connections are cut."""
+    connections: set[Connection] = set()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(simulator), "127.0.0.1", port, backlog=_BACKLOG)
-    return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await loop.create_server(lambda: Connection(simulator, connections), "127.0.0.1", port, backlog=_BACKLOG)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for connection in tuple(connections):
+            connection.cut()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,12 +49,11 @@ async def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
     simulator = Simulator(Behaviour(rate=options.rate, delay=options.delay, fail=options.fail), options.seed)
-    server, url = await listen(simulator, options.port)
-    if options.until_eof:
-        threading.Thread(target=_read_to_end, args=(loop, end), daemon=True).start()
-    print(encode({"url": url, "api_key": simulator.api_key}).decode(), flush=True)  # noqa: T201 - its one line
-    await end.wait()
-    server.close()
+    async with listening(simulator, options.port) as url:
+        if options.until_eof:
+            threading.Thread(target=_read_to_end, args=(loop, end), daemon=True).start()
+        print(encode({"url": url, "api_key": simulator.api_key}).decode(), flush=True)  # noqa: T201 - its one line
+        await end.wait()
 
 
 def _read_to_end(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:

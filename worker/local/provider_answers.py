@@ -1,6 +1,7 @@
 """Answer requests as Stripe's API does: what it says to a key, a path and a limit, without the HTTP around it."""
 
 import math
+import re
 from collections import Counter
 from time import monotonic
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from worker.local.provider_intent import body, intent
 
 INTENTS = "/v1/payment_intents"
 _ONE = f"{INTENTS}/"
+_ID = re.compile(r"pi_\w+", re.ASCII)
 
 
 class Answer(NamedTuple):
@@ -87,7 +89,7 @@ class Simulator:
         known = fate(self.seed, ref)
         if self.calls.add(ref) <= failing_tries(known.trouble, self.behaviour.fail):
             return _stumbled()
-        if known.status is None or not ref.startswith("pi_"):
+        if known.status is None or not _ID.fullmatch(ref):
             return _missing(ref)
         return Answer(200, body(ref, known))
 

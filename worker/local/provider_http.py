@@ -22,8 +22,9 @@ _request_ids = count(1)
 class Connection(asyncio.Protocol):
     """One caller's connection."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Simulator, connections: set["Connection"]) -> None:
         self._simulator = simulator
+        self._connections = connections
         self._parser = httptools.HttpRequestParser(self)
         self._loop = asyncio.get_running_loop()
         self._due: deque[tuple[float, bytes]] = deque()
@@ -32,13 +33,19 @@ class Connection(asyncio.Protocol):
         self._last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Join the open connections."""
+        self._connections.add(self)
         self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit it
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the answers that nobody waits for any more."""
+        """Leave them, and forget the answers that nobody waits for any more."""
+        self._connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
+
+    def cut(self) -> None:
+        """Break the connection off, as a provider does that goes down."""
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Answer what has arrived; what is pipelined goes out in one write."""
@@ -99,7 +106,7 @@ class Connection(asyncio.Protocol):
             return
         answer = self._simulator.answer(method, target, self._key)
         if answer is None:
-            self._transport.abort()
+            self.cut()
         else:
             self._reply(answer, self._simulator.behaviour.delay)
 
