@@ -169,7 +169,8 @@ def listening(answer: bytes | None) -> Iterator[str]:
             try:
                 connections.append(listener.accept()[0])
                 for byte in answer or b"":
-                    over.wait(0.05)
+                    if over.wait(0.05):
+                        break
                     connections[-1].sendall(bytes([byte]))
             except OSError:
                 continue
@@ -244,7 +245,7 @@ def test_slack_does_not_hold_up_the_exit() -> None:
         asyncio.run(reporter.ended(a_summary(), 0.5))
         print(time.time())
     """
-    with listening(None) as url:
+    with listening(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + b"." * 200) as url:
         ended = subprocess.run(
             [sys.executable, "-c", program, url], capture_output=True, timeout=30, check=True, text=True
         )

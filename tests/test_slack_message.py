@@ -240,6 +240,13 @@ def test_slack_message_keeps_secrets(before: int, split: str) -> None:
     assert "hush" not in whole
 
 
+def test_slack_message_keeps_secrets_of_several_lines() -> None:
+    """A private key is masked before its lines are put on one."""
+    key = "-----BEGIN KEY-----\nhush  hush\n-----END KEY-----"
+    posted = written(a_summary(detail=f"cannot read {key}"), Mask([key]))
+    assert "hush" not in posted.text + json.dumps(posted.blocks)
+
+
 def test_slack_message_leaves_out_a_command_that_it_would_cut() -> None:
     """Half a command would be run as it stands."""
     whole = "\n".join(texts(written(a_summary(next_command="python -m worker x " + "y" * 5_000)).blocks))
