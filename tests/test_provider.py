@@ -16,6 +16,8 @@ from msgspec.json import decode
 from simulated import SEED, ref_of
 from stripe import HTTPClient, RequestsClient, StripeClient
 
+from worker.local.provider_answers import Simulator
+from worker.local.provider_http import Connection
 from worker.local.provider_intent import Intent
 
 FAIL = 0.3
@@ -228,12 +230,47 @@ def test_provider_refuses_a_change_that_it_does_not_know(simulator: Process, wro
 
 
 async def test_provider_answers_a_pipeline_in_order(simulator: Process) -> None:
-    """Requests sent at once, cut anywhere, are answered in order, with a delay as without."""
+    """Requests sent at once are answered in order, with a delay as without."""
     refs = [ref_of("succeeded", start=number * 10) for number in range(20)]
     for delay in (0, 0.01):
         simulator.behave(delay=delay)
         sent = b"".join(_request(simulator, ref) for ref in refs)
         assert [decode(body, type=Intent).id for body in await _bodies(simulator, sent, len(refs))] == refs
+
+
+async def test_provider_keeps_a_delayed_answer_before_the_next(simulator: Process) -> None:
+    """What could be answered at once waits for what was asked before it."""
+    simulator.behave(delay=0.02)
+    look = b"GET /_simulator HTTP/1.1\r\nHost: x\r\n\r\n"
+    first, second = await _bodies(simulator, _request(simulator, "pi_1") + look, 2)
+    assert b'"client_secret"' in first
+    assert b'"requests"' in second
+
+
+async def test_provider_reads_a_request_byte_by_byte() -> None:
+    """However the network cuts a request, it is the same request."""
+
+    class Written(asyncio.Transport):
+        """Keep what is written."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.data = b""
+
+        def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+            self.data += data
+
+        def is_closing(self) -> bool:
+            return False
+
+    simulator, transport = Simulator(seed=SEED), Written()
+    connection = Connection(simulator, set())
+    connection.connection_made(transport)
+    ref = ref_of("succeeded")
+    for byte in f"GET /v1/payment_intents/{ref} HTTP/1.1\r\nAuthorization: Bearer {simulator.api_key}\r\n\r\n".encode():
+        connection.data_received(bytes([byte]))
+    assert transport.data.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert decode(transport.data.partition(b"\r\n\r\n")[2], type=Intent).id == ref
 
 
 async def test_provider_delays_its_answers(simulator: Process) -> None:
