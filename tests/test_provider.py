@@ -257,7 +257,7 @@ async def test_provider_reads_a_request_byte_by_byte() -> None:
             super().__init__()
             self.data = b""
 
-        def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        def write(self, data: bytes | bytearray | memoryview) -> None:
             self.data += data
 
         def is_closing(self) -> bool:
