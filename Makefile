@@ -9,7 +9,7 @@ IMAGE_ARGS ?=
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts dockerfile lock soak bench image pictures metrics
+.PHONY: help install run test check lint types contracts dockerfile lock soak bench image documents
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,10 +49,12 @@ image: ## Build the image that runs jobs: make image IMAGE=name:tag
 soak: install ## The long proofs, at their full numbers (minutes)
 	$(BIN)/python -m pytest -q -m soak
 
-metrics: install ## Write docs/metrics.md again from the code
-	PYTHONPATH=. $(BIN)/python docs/metrics.py
+bench: install ## Measure, side by side
+	PYTHONPATH=. $(BIN)/python bench/rate_limits.py
 
-pictures: install ## Draw the README's pictures again from the code
+documents: install ## Write again what is made from the code: docs/metrics.md, docs/environment.md, the pictures
+	PYTHONPATH=. $(BIN)/python docs/metrics.py
+	PYTHONPATH=. $(BIN)/python docs/environment.py
 	PYTHONPATH=. $(BIN)/python docs/pictures/make.py
 
 lock: ## Compile the hashed locks again from pyproject.toml

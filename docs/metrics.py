@@ -1,4 +1,4 @@
-"""Write docs/metrics.md from the table in worker/report/metrics.py: `make metrics`."""
+"""Write docs/metrics.md from the table in worker/report/metrics.py: `make documents`."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ _HEAD = f"""\
 # Metrics
 
 What the worker sends to the Datadog Agent (DogStatsD) when `DD_DOGSTATSD_URL`, `DD_DOGSTATSD_SOCKET` or `DD_AGENT_HOST`
-names one. This page is written by `make metrics` from `worker/report/metrics.py`; a test holds it to the code.
+names one. This page is written by `make documents` from `worker/report/metrics.py`; a test holds it to the code.
 
 Tags of every metric: {", ".join(f"`{tag}`" for tag in metrics.COMMON_TAGS)}. `env` and `version` are there when
 `DD_ENV` and `DD_VERSION` (or the image) say them, `service` is the job unless `DD_SERVICE` says otherwise, `shard` is there

@@ -18,10 +18,10 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[Path, str]:
 
 
 def test_pictures_are_fresh(drawn: dict[Path, str]) -> None:
-    """Each picture is what `make pictures` would draw."""
+    """Each picture is what `make documents` would draw."""
     assert {file.name for file in drawn} == {"run.svg", "slack.svg"}
     for file, picture in drawn.items():
-        assert file.read_text() == picture, f"{file.name} is stale: run `make pictures`"
+        assert file.read_text() == picture, f"{file.name} is stale: run `make documents`"
 
 
 def test_pictures_fetch_nothing(drawn: dict[Path, str]) -> None:

@@ -57,6 +57,19 @@ class Worker:
                 self.lines.append(json.loads(raw))
             return await self._process.wait()
 
+    async def text(self, wanted: str) -> str:
+        """Read on until such a text comes; for commands that write no log lines."""
+        assert self._process.stdout is not None
+        async for raw in self._process.stdout:
+            if wanted in raw.decode():
+                return raw.decode()
+        raise AssertionError(f"no {wanted!r}: {await self.errors()}")
+
+    async def exit_code(self) -> int:
+        """Read to the end, whatever it writes, and give the exit code."""
+        await self._process.communicate()
+        return await self._process.wait()
+
     async def errors(self) -> str:
         """Give what it wrote to standard error; only once it has ended."""
         assert self._process.stderr is not None

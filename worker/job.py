@@ -59,6 +59,7 @@ class Run(Generic[S]):
     dry_run: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("job"))
     permits: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)

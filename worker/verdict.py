@@ -29,8 +29,8 @@ class Verdict(Enum):
 
     @property
     def finished(self) -> bool:
-        """Tell whether the run is over: the same run key starts nothing more."""
-        return self in (Verdict.SUCCEEDED, Verdict.COMPLETED_WITH_FAILURES)
+        """Tell whether the run is over for good: the same run key starts nothing more."""
+        return self is Verdict.SUCCEEDED
 
     @classmethod
     def of(cls, word: str) -> "Verdict":

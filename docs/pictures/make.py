@@ -1,4 +1,4 @@
-"""Draw the README's pictures from the code that draws a terminal and writes a Slack message: `make pictures`."""
+"""Draw the README's pictures from the code that draws a terminal and writes a Slack message: `make documents`."""
 
 from pathlib import Path
 

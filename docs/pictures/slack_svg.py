@@ -82,7 +82,7 @@ class _Drawing:
         height = self._bottom + 24
         body = "\n".join(self._parts)
         return f"""\
-<svg viewBox="0 0 {_WIDTH} {height}" xmlns="http://www.w3.org/2000/svg" role="img" aria-label="The Slack message of a run">
+<svg viewBox="0 0 {_WIDTH} {height}" xmlns="http://www.w3.org/2000/svg" xml:space="preserve" role="img" aria-label="The Slack message of a run">
 <style>
 {_STYLE}
 </style>

@@ -92,7 +92,7 @@ async def _attempt(
     signals.hand_to(stop)
     task = await metadata.task(found)
     assert found.database_url is not None, "checked above"
-    limits = job.limits.tuned(concurrency=found.concurrency, rate=found.rate, page_size=found.page_size)
+    run.limits = limits = job.limits.tuned(concurrency=found.concurrency, rate=found.rate, page_size=found.page_size)
     rates = _rates(limits)
     run.permits = {name: rate.acquire for name, rate in rates.items()}
     links = [

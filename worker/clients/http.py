@@ -48,8 +48,8 @@ class Http:
     job's main rate, taken by the engine, is meant for this API. `largest` bounds an answer, in bytes. Redirects are not
     followed: they could carry the headers elsewhere. Idle connections are kept, as many as were in use.
 
-    `timeout_s` bounds a call. Keep it below the job's `record_timeout`: a cancelled call returns at once, but pyreqwest 0.15
-    lets the request itself go on until its head has come or `timeout_s` is over (its task is detached, not aborted).
+    `timeout_s` bounds a call, and so does the job's `record_timeout`: a cancelled call returns at once, but pyreqwest 0.15 lets
+    the request itself go on until its head has come or its own time is over (its task is detached, not aborted).
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Http:
         self._base = base_url.rstrip("/")
         self._headers = dict(headers or {})
         self._limit = limit
-        self._timeout = timedelta(seconds=timeout_s)
+        self._timeout = timedelta(seconds=min(timeout_s, run.limits.record_timeout))
         self._largest = largest
         self._client: Client | None = None
 

@@ -176,7 +176,7 @@ class PostgresStore:
         return Committed(self._commits, hoped.done - saved.done - refused, lost_refusals=refused)
 
 
-_OVER = {verdict.word for verdict in Verdict if verdict is Verdict.SUCCEEDED}
+_OVER = {verdict.word for verdict in Verdict if verdict.finished}
 
 
 async def _own_row(connection: "asyncpg.Connection[Any]", claim: Claim) -> Any:
