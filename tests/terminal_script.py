@@ -36,7 +36,7 @@ async def main() -> None:
     step()
     logging.getLogger("job").info("a log line of %s", "many words " * 20)
     step()
-    print("printed by a job")  # noqa: T201
+    print("printed by a job")
     sys.stderr.write("warned by a library\n")
     step()
     seen.progress(a_progress(stopping="SIGTERM: no new records"))

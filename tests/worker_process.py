@@ -107,7 +107,7 @@ async def worker(*arguments: str, **environment: str) -> AsyncIterator[Worker]:
 async def finished(*arguments: str, **environment: str) -> tuple[int, Worker]:
     """Run a worker to its end; give the exit code and its lines."""
     async with worker(*arguments, **environment) as running:
-        return await running.ended(), running
+        return await running.ended(within_s=900.0), running
 
 
 def adds_up(tally: dict[str, Any]) -> bool:

@@ -73,11 +73,12 @@ class ProviderProcess:
     async def report(self) -> str:
         """Say in one line what it counted."""
         try:
-            return "provider: " + _told(await asyncio.to_thread(self._counts))
+            return "provider: " + _told(await asyncio.to_thread(self.counts))
         except (OSError, HTTPException) as error:
             return f"provider: gave no counts ({error!r})"
 
-    def _counts(self) -> dict[str, Any]:
+    def counts(self) -> dict[str, Any]:
+        """Ask it what it has counted so far."""
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=_PATIENCE_S)
         try:
             connection.request("GET", "/_simulator")
