@@ -32,6 +32,11 @@ class Verdict(Enum):
         """Tell whether the run is over for good: the same run key starts nothing more."""
         return self is Verdict.SUCCEEDED
 
+    @property
+    def complete(self) -> bool:
+        """Tell whether every record has its outcome."""
+        return self in (Verdict.SUCCEEDED, Verdict.COMPLETED_WITH_FAILURES)
+
     @classmethod
     def of(cls, word: str) -> "Verdict":
         """Find the verdict with this word."""

@@ -132,7 +132,7 @@ def compared(summary: Summary) -> str | None:
     None where that would mislead: no predecessors, a trial, or an attempt that did not do the run from start to end.
     """
     history, start = summary.history, summary.start
-    whole = summary.verdict.finished and start.attempt == 1 and not _trial(summary)
+    whole = summary.verdict.complete and start.attempt == 1 and not _trial(summary)
     if history is None or history.runs < 1 or not whole:
         return None
     words = f"{_against(summary.duration_s, history.duration_s)} {_median(history)} ({duration(history.duration_s)})"
