@@ -107,7 +107,7 @@ async def _attempt(
             job=working,
             run=run,
             source=_source(working, run, *links[1:]),
-            store=PostgresStore(links[0]),
+            store=PostgresStore(links[0], found.lease_s),
             limits=limits,
             rates=rates,
             stop=stop,

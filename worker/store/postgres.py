@@ -19,17 +19,16 @@ from worker.store.migrate import migrations, version
 from worker.tally import Tally
 from worker.verdict import Verdict
 
-LEASE_S = 15.0
-"""A holder that was not heard of for this long may be succeeded; it is heard of about every third of it."""
-
 
 class PostgresStore:
-    """The run store as one attempt uses it."""
+    """The run store as one attempt uses it.
 
-    lease_s = LEASE_S
+    A holder that was not heard of for `lease_s` may be succeeded; it is heard of about every third of it.
+    """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, lease_s: float = 15.0) -> None:
         self._link = link
+        self.lease_s = lease_s
         self._run_id = ""
         self._attempt = self._token = self._commits = 0
         self._uncertain = False  # the last commit's answer was lost
@@ -81,7 +80,7 @@ class PostgresStore:
     async def heartbeat(self) -> None:
         """Renew the lease. Raises LeaseLost when it was taken."""
         async with self._link.using() as connection:
-            if await connection.fetchval(_HEARTBEAT, self._run_id, self._token, LEASE_S) is None:
+            if await connection.fetchval(_HEARTBEAT, self._run_id, self._token, self.lease_s) is None:
                 raise LeaseLost(f"a newer attempt holds run {self._run_id}")
 
     async def commit(self, batch: Batch, source: str, writing: Writing) -> Committed:
@@ -128,7 +127,7 @@ class PostgresStore:
         return not is_away(error) and not isinstance(error, (LeaseLost, Transient))
 
     async def _begin(self, connection: "asyncpg.Connection[Any]", claim: Claim) -> Granted:
-        row = await connection.fetchrow(_TAKE, claim.run_id, claim.lease, LEASE_S, claim.restart)
+        row = await connection.fetchrow(_TAKE, claim.run_id, claim.lease, self.lease_s, claim.restart)
         assert row is not None, "the row was locked above"
         before = Tally.from_json(msgspec.json.decode(row["tally"]))
         before.read = before.finished  # what was not finished will be read again
@@ -149,7 +148,7 @@ class PostgresStore:
 
     async def _commit(self, batch: Batch, source: str, writing: Writing, *, careful: bool) -> Committed:
         async with self._link.using() as connection, connection.transaction():
-            number = await connection.fetchval(_FENCE, self._run_id, self._token, LEASE_S)
+            number = await connection.fetchval(_FENCE, self._run_id, self._token, self.lease_s)
             if number is None:
                 raise LeaseLost(f"a newer attempt holds run {self._run_id}; this page is not committed")
             wrote = await writing(batch.results, connection, careful)
