@@ -11,8 +11,9 @@ import asyncpg
 
 from worker.errors import Transient
 
-_AWAY = ("08", "53", "57", "40", "55")
-"""SQLSTATE classes that pass by themselves: connection, resources, operator (shutdown, cancelled), rollback, lock."""
+_AWAY = ("08", "53", "57", "40", "55", "25P03")
+"""SQLSTATEs that pass by themselves: connection, resources, operator (shutdown, cancelled), rollback, lock; a transaction
+that the server ended because we were silent in it for too long."""
 _READ_ONLY = "25006"
 """What a primary that became a replica says to a write: a failover is under way."""
 _REFUSED = ("28", "3D", "42501")

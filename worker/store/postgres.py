@@ -5,6 +5,8 @@ was given, so an attempt that lost its lease can write nothing (Kleppmann, "How 
 Time is the database's own.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -62,7 +64,7 @@ class PostgresStore:
         `successor_of` takes it from a holder that showed no sign of life since it was seen. Raises Faults for a run key that
         was used with another scope.
         """
-        async with self._link.using() as connection, connection.transaction():
+        async with self._transaction() as connection:
             row = await _own_row(connection, claim)
             if row["status"] in _OVER and not claim.restart:
                 return Over(Verdict.of(row["status"]), row["ended_at"])
@@ -108,7 +110,7 @@ class PostgresStore:
     async def end(self, summary: Summary) -> None:
         """Close the attempt and give the lease back; a run that was taken over meanwhile is left alone."""
         verdict, detail, tally = summary.verdict, summary.detail, _json(summary.tally.to_json())
-        async with self._link.using() as connection, connection.transaction():
+        async with self._transaction() as connection:
             await connection.execute(
                 _CLOSE, self._run_id, self._attempt, verdict.word, verdict.exit_code, detail, tally, _json(summary)
             )
@@ -125,6 +127,13 @@ class PostgresStore:
         if isinstance(error, asyncpg.PostgresError):
             return (error.sqlstate or "").startswith(("22", "23"))
         return not is_away(error) and not isinstance(error, (LeaseLost, Transient))
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """Open a transaction that the server ends when we fall silent in it: the locks of a frozen host must not outlive its lease."""
+        async with self._link.using() as connection, connection.transaction():
+            await connection.execute(_MORTAL, f"{self.lease_s * 1000:.0f}")
+            yield connection
 
     async def _begin(self, connection: "asyncpg.Connection[Any]", claim: Claim) -> Granted:
         row = await connection.fetchrow(_TAKE, claim.run_id, claim.lease, self.lease_s, claim.restart)
@@ -147,7 +156,7 @@ class PostgresStore:
         return Granted(self._attempt, row["source"], cursor, open_keys, before)
 
     async def _commit(self, batch: Batch, source: str, writing: Writing, *, careful: bool) -> Committed:
-        async with self._link.using() as connection, connection.transaction():
+        async with self._transaction() as connection:
             number = await connection.fetchval(_FENCE, self._run_id, self._token, self.lease_s)
             if number is None:
                 raise LeaseLost(f"a newer attempt holds run {self._run_id}; this page is not committed")
@@ -208,6 +217,8 @@ def _columns(letters: list[DeadLetter]) -> list[list[Any]]:
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
+
+_MORTAL = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"  # not for the session: poolers share it
 
 _INSERT = """
 INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status)
