@@ -19,6 +19,7 @@ _READ_ONLY = "25006"
 _REFUSED = ("28", "3D", "42501")
 """SQLSTATE of credentials, database or rights that are wrong: waiting would not help."""
 _COMMAND_TIMEOUT_S = 60.0
+_GOODBYE_S = 0.5
 
 
 def is_away(error: BaseException) -> bool:
@@ -79,7 +80,7 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed():
             try:
-                await connection.close(timeout=1.0)
+                await connection.close(timeout=_GOODBYE_S)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 connection.terminate()
 
