@@ -41,8 +41,8 @@ async def test_poll_payments_survives_kills(disturb: Disturb) -> None:
     """Killed at random instants and at commits, it ends the same; what was asked again was not committed."""
     report = await disturb(kills=3, commits=2)
     assert report.disturbed.total() == 5
-    assert max(report.repeated.values(), default=0) <= 3
-    assert max(report.most_repeated.values()) <= 4 * 20 + 8
+    assert report.most_of_one <= 3
+    assert report.most_at_once <= 4 * 20 + 8
 
 
 async def test_poll_payments_survives_stops(disturb: Disturb) -> None:

@@ -22,20 +22,29 @@ class Report:
     """How often it was disturbed, by what."""
     verdicts: Counter[str] = field(default_factory=Counter)
     """How the attempts ended; "killed" where they could not say."""
-    repeated: Counter[str] = field(default_factory=Counter)
-    """Calls to the outside beyond those of an undisturbed run, by key, over all runs."""
-    most_repeated: dict[str, float] = field(default_factory=dict)
-    """The most calls that one disturbance cost, by its kind, as the mean over its run."""
+    repeated: int = 0
+    """Calls to the outside beyond those of undisturbed runs."""
+    most_of_one: int = 0
+    """The most often that one call was repeated in one run."""
+    most_at_once: float = 0.0
+    """The most calls that one disturbance cost: the mean over those of its run."""
+
+    def add(self, kind: str, times: int, attempts: int, verdicts: Counter[str], repeated: Counter[str]) -> None:
+        """Add a run that was disturbed so many times in one way."""
+        self.runs += 1
+        self.attempts += attempts
+        self.disturbed[kind] += times
+        self.verdicts += verdicts
+        self.repeated += repeated.total()
+        self.most_of_one = max(self.most_of_one, *repeated.values(), 0)
+        self.most_at_once = max(self.most_at_once, repeated.total() / max(1, times))
 
     def __str__(self) -> str:
         told = ", ".join(f"{count} {what}" for what, count in self.disturbed.items())
-        again = ""
-        if self.calls:
-            most = max(self.repeated.values(), default=0)
-            again = (
-                f"; {self.repeated.total():,} of {self.calls * self.runs:,} calls repeated, one at most {most} times"
-            )
+        again = (
+            f"; {self.repeated:,} of {self.calls * self.runs:,} calls repeated, one at most {self.most_of_one} times"
+        )
         return (
             f"{self.job}: {told or 'undisturbed'}: {self.runs} runs of {self.records:,} records, "
-            f"{self.attempts} attempts{again}; seed {self.seed}"
+            f"{self.attempts} attempts{again if self.calls else ''}; seed {self.seed}"
         )

@@ -57,10 +57,10 @@ class Trial:
             async with running.attempt() as attempt:
                 code = await running.code(attempt)
             self.report.duration_s = clock() - began
-            self._undisturbed = left = await running.left()
             self.commits = running.proxy.commits
-        if code not in (0, 1) or not left.attempts[-1][0]:
-            raise AssertionError(f"undisturbed it ends with {code}: {attempt.last_words}")
+            if code not in (0, 1):
+                raise AssertionError(f"undisturbed {subject.job} ends with {code}:{attempt.last_words}")
+            self._undisturbed = left = await running.left()
         self._calls = Counter(subject.calls()) - before
         self.report.records, self.report.calls = left.tally.finished, self._calls.total()
 
@@ -78,17 +78,7 @@ class Trial:
             if faults:
                 raise AssertionError(self._told(running, faults))
         repeated = Counter(self.subject.calls()) - before - self._calls
-        self._account(kind, running, repeated)
-
-    def _account(self, kind: str, running: "Round", repeated: Counter[str]) -> None:
-        report = self.report
-        report.runs += 1
-        report.attempts += running.attempts
-        report.disturbed[kind] += len(running.history)
-        report.verdicts += running.verdicts
-        report.repeated += repeated
-        cost = repeated.total() / max(1, len(running.history))
-        report.most_repeated[kind] = max(cost, report.most_repeated.get(kind, 0.0))
+        self.report.add(kind, len(running.history), running.attempts, running.verdicts, repeated)
 
     @asynccontextmanager
     async def _copy(self) -> AsyncIterator["Round"]:
