@@ -11,13 +11,15 @@ import asyncpg
 
 from worker.errors import Transient
 
-_AWAY = ("08", "53", "57", "40", "55")
-"""SQLSTATE classes that pass by themselves: connection, resources, operator (shutdown, cancelled), rollback, lock."""
+_AWAY = ("08", "53", "57", "40", "55", "25P03")
+"""SQLSTATEs that pass by themselves: connection, resources, operator (shutdown, cancelled), rollback, lock; a transaction
+that the server ended because we were silent in it for too long."""
 _READ_ONLY = "25006"
 """What a primary that became a replica says to a write: a failover is under way."""
 _REFUSED = ("28", "3D", "42501")
 """SQLSTATE of credentials, database or rights that are wrong: waiting would not help."""
 _COMMAND_TIMEOUT_S = 60.0
+_GOODBYE_S = 0.5
 
 
 def is_away(error: BaseException) -> bool:
@@ -78,7 +80,7 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed():
             try:
-                await connection.close(timeout=1.0)
+                await connection.close(timeout=_GOODBYE_S)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 connection.terminate()
 

@@ -27,6 +27,7 @@ VARIABLES = (
     Variable("REPLICA_URL", "a read replica to page from; commits go to DATABASE_URL", "none", secret=True),
     Variable("CONNECT_TIMEOUT", "seconds to wait for the database at start, then exit 75", "60"),
     Variable("DATABASE_BUDGET", "seconds that a run waits for a database that went away, then exit 75", "300"),
+    Variable("LEASE", "seconds after which an attempt that is not heard of may be succeeded", "15"),
     Variable("RUN_KEY", "names the run: the scheduled time, or any text without spaces", "made up"),
     Variable("JOB_<FIELD>", "a scope field of the job: JOB_MERCHANT_ID=42; flags win"),
     Variable("STOP_TIMEOUT", "seconds between SIGTERM and SIGKILL: the container's stopTimeout", "30"),
@@ -61,6 +62,7 @@ class Settings:
     replica_url: str | None = None
     connect_timeout_s: float = 60.0
     database_budget_s: float = 300.0
+    lease_s: float = 15.0
     run_key: str | None = None
     stop_timeout_s: float = 30.0
     rate: float | None = None
@@ -91,6 +93,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         replica_url=reader.url("REPLICA_URL", "postgresql", "postgres"),
         connect_timeout_s=reader.number("CONNECT_TIMEOUT", 60.0, least=0),
         database_budget_s=reader.number("DATABASE_BUDGET", 300.0, least=0),
+        lease_s=reader.number("LEASE", 15.0, least=1),
         run_key=reader.text("RUN_KEY"),
         stop_timeout_s=reader.number("STOP_TIMEOUT", 30.0, least=2),
         rate=reader.optional("WORKER_RATE", least=0),

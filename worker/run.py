@@ -31,6 +31,7 @@ from worker.writing import Writer
 T = TypeVar("T")
 
 _COUNTING_S = 10.0
+_HISTORY_S = 2.0
 _SAMPLES = 5
 
 
@@ -252,19 +253,43 @@ class _Attempt:
     # --- the end --------------------------------------------------------------------------------------------------------
 
     async def _finish(self, verdict: Verdict, detail: str) -> Summary:
-        """Close the attempt in the run store, and report; neither changes the verdict."""
+        """Close the attempt in the run store, and report. A run that the store does not know to be over is not over."""
         parts = self._parts
         history = None
         with contextlib.suppress(Transient, TimeoutError):
-            async with asyncio.timeout(2.0):
+            async with asyncio.timeout(0 if parts.stop else _HISTORY_S):
                 history = await parts.store.history(self._claim)
         summary = self._summary(verdict, detail, history)
         try:
-            async with asyncio.timeout(parts.plan.commit):
-                await parts.store.end(summary)
+            await self._close(summary)
         except (Transient, TimeoutError) as error:
-            parts.run.log.error("the end of the attempt is not in the run store: %s", error)
+            parts.run.log.error("the end of the attempt is not in the run store: %r", error)
+            if verdict.finished:
+                summary = self._summary(
+                    Verdict.INTERRUPTED, "all is done, but the run store could not be told", history
+                )
         return await self._report(summary)
+
+    async def _close(self, summary: Summary) -> None:
+        """Close the attempt in the run store: with the run's patience, but from a stop on within the stop plan's time."""
+        parts = self._parts
+        telling = asyncio.create_task(self._tell(summary))
+        stopped = asyncio.create_task(parts.stop.wait())
+        await asyncio.wait((telling, stopped), timeout=parts.patience_s, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        async with asyncio.timeout(parts.plan.left_to_commit(parts.stop) if parts.stop else 0):
+            await telling
+
+    async def _tell(self, summary: Summary) -> None:
+        """Tell the run store until it answers."""
+        pause = 0.1
+        while True:
+            try:
+                return await self._parts.store.end(summary)
+            except Transient as error:
+                self._parts.run.log.warning("waiting for the database: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)
 
     async def _report(self, summary: Summary) -> Summary:
         await self._parts.reporter.ended(summary, self._parts.plan.report)

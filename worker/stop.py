@@ -1,7 +1,10 @@
 """When and why to stop, and how the time until SIGKILL is spent."""
 
 import asyncio
+import time
 from dataclasses import dataclass
+
+_LITTLE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,10 @@ class StopPlan:
         report = min(10.0, usable * 0.25)
         return cls(timeout=timeout_s, drain=usable - commit - report, commit=commit, report=report)
 
+    def left_to_commit(self, stop: "Stop") -> float:
+        """Give the seconds that are left to commit after a stop was asked for; a little always is."""
+        return max(_LITTLE_S, stop.asked_at + self.drain + self.commit - time.monotonic())
+
     def __str__(self) -> str:
         return f"{self.timeout:g} s: drain {self.drain:.1f} s, commit {self.commit:.1f} s, report {self.report:.1f} s"
 
@@ -31,6 +38,7 @@ class Stop:
     def __init__(self) -> None:
         self.reason: str | None = None
         self.at_once = False
+        self.asked_at = 0.0
         self._asked = asyncio.Event()
         self._hurried = asyncio.Event()
 
@@ -41,6 +49,7 @@ class Stop:
         """Ask for the stop; asking again means: do not wait for what is in flight."""
         if self.reason is None:
             self.reason = reason
+            self.asked_at = time.monotonic()
             self._asked.set()
         else:
             self.at_once = True

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import contextlib
 import os
 import socket
 import sys
@@ -100,14 +99,12 @@ async def _attempt(
         *(Link(found.replica_url or found.database_url, f"{job.name} {purpose}") for purpose in ("pages", "count")),
     ]
     working = job()
-    async with contextlib.AsyncExitStack() as opened:
-        for link in links:
-            await opened.enter_async_context(link)
+    try:
         parts = Parts(
             job=working,
             run=run,
             source=_source(working, run, *links[1:]),
-            store=PostgresStore(links[0]),
+            store=PostgresStore(links[0], found.lease_s),
             limits=limits,
             rates=rates,
             stop=stop,
@@ -124,6 +121,8 @@ async def _attempt(
             patience_s=found.database_budget_s,
         )
         summary = await attempt(parts)
+    finally:
+        await asyncio.gather(*(link.close() for link in links))
     return summary.verdict.exit_code
 
 

@@ -5,6 +5,8 @@ was given, so an attempt that lost its lease can write nothing (Kleppmann, "How 
 Time is the database's own.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -19,17 +21,16 @@ from worker.store.migrate import migrations, version
 from worker.tally import Tally
 from worker.verdict import Verdict
 
-LEASE_S = 15.0
-"""A holder that was not heard of for this long may be succeeded; it is heard of about every third of it."""
-
 
 class PostgresStore:
-    """The run store as one attempt uses it."""
+    """The run store as one attempt uses it.
 
-    lease_s = LEASE_S
+    A holder that was not heard of for `lease_s` may be succeeded; it is heard of about every third of it.
+    """
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, lease_s: float = 15.0) -> None:
         self._link = link
+        self.lease_s = lease_s
         self._run_id = ""
         self._attempt = self._token = self._commits = 0
         self._uncertain = False  # the last commit's answer was lost
@@ -63,7 +64,7 @@ class PostgresStore:
         `successor_of` takes it from a holder that showed no sign of life since it was seen. Raises Faults for a run key that
         was used with another scope.
         """
-        async with self._link.using() as connection, connection.transaction():
+        async with self._transaction() as connection:
             row = await _own_row(connection, claim)
             if row["status"] in _OVER and not claim.restart:
                 return Over(Verdict.of(row["status"]), row["ended_at"])
@@ -81,7 +82,7 @@ class PostgresStore:
     async def heartbeat(self) -> None:
         """Renew the lease. Raises LeaseLost when it was taken."""
         async with self._link.using() as connection:
-            if await connection.fetchval(_HEARTBEAT, self._run_id, self._token, LEASE_S) is None:
+            if await connection.fetchval(_HEARTBEAT, self._run_id, self._token, self.lease_s) is None:
                 raise LeaseLost(f"a newer attempt holds run {self._run_id}")
 
     async def commit(self, batch: Batch, source: str, writing: Writing) -> Committed:
@@ -109,7 +110,7 @@ class PostgresStore:
     async def end(self, summary: Summary) -> None:
         """Close the attempt and give the lease back; a run that was taken over meanwhile is left alone."""
         verdict, detail, tally = summary.verdict, summary.detail, _json(summary.tally.to_json())
-        async with self._link.using() as connection, connection.transaction():
+        async with self._transaction() as connection:
             await connection.execute(
                 _CLOSE, self._run_id, self._attempt, verdict.word, verdict.exit_code, detail, tally, _json(summary)
             )
@@ -127,8 +128,15 @@ class PostgresStore:
             return (error.sqlstate or "").startswith(("22", "23"))
         return not is_away(error) and not isinstance(error, (LeaseLost, Transient))
 
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """Open a transaction that the server ends when we fall silent in it: the locks of a frozen host must not outlive its lease."""
+        async with self._link.using() as connection, connection.transaction():
+            await connection.execute(_MORTAL, f"{self.lease_s * 1000:.0f}")
+            yield connection
+
     async def _begin(self, connection: "asyncpg.Connection[Any]", claim: Claim) -> Granted:
-        row = await connection.fetchrow(_TAKE, claim.run_id, claim.lease, LEASE_S, claim.restart)
+        row = await connection.fetchrow(_TAKE, claim.run_id, claim.lease, self.lease_s, claim.restart)
         assert row is not None, "the row was locked above"
         before = Tally.from_json(msgspec.json.decode(row["tally"]))
         before.read = before.finished  # what was not finished will be read again
@@ -148,8 +156,8 @@ class PostgresStore:
         return Granted(self._attempt, row["source"], cursor, open_keys, before)
 
     async def _commit(self, batch: Batch, source: str, writing: Writing, *, careful: bool) -> Committed:
-        async with self._link.using() as connection, connection.transaction():
-            number = await connection.fetchval(_FENCE, self._run_id, self._token, LEASE_S)
+        async with self._transaction() as connection:
+            number = await connection.fetchval(_FENCE, self._run_id, self._token, self.lease_s)
             if number is None:
                 raise LeaseLost(f"a newer attempt holds run {self._run_id}; this page is not committed")
             wrote = await writing(batch.results, connection, careful)
@@ -209,6 +217,8 @@ def _columns(letters: list[DeadLetter]) -> list[list[Any]]:
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
+
+_MORTAL = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"  # not for the session: poolers share it
 
 _INSERT = """
 INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status)

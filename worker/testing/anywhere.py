@@ -1,0 +1,54 @@
+"""One call that puts a job on trial: kill it, stop it, start it twice, freeze it, take its database away."""
+
+from collections.abc import Mapping, Sequence
+
+from worker.testing.databases import Restart, cut, restart_database
+from worker.testing.holders import freeze, start_twice
+from worker.testing.kills import kill, kill_at_commits, stop
+from worker.testing.report import Report
+from worker.testing.trial import Calls, Subject, Trial
+
+
+async def kill_anywhere(
+    job: str,
+    *,
+    database: str,
+    environment: Mapping[str, str],
+    seed: int,
+    compare: Sequence[str] | None = None,
+    except_columns: Sequence[str] = (),
+    calls: Calls = dict,
+    kills: int = 0,
+    commits: int = 0,
+    stops: int = 0,
+    pairs: int = 0,
+    freezes: int = 0,
+    cuts: int = 0,
+    restarts: int = 0,
+    restart: Restart | None = None,
+) -> Report:
+    """Run a job on copies of a database, disturb it so many times in each way, and hold that each copy ends the same.
+
+    `database` is never changed, and nobody may be connected to it. `compare` names the tables (all, but for the run store's),
+    `except_columns` what may differ (times). `calls` gives how often each outside call was made so far. Raises AssertionError
+    with the seed, what broke it, and the rows that differ.
+    """
+    subject = Subject(
+        job=job,
+        database=database,
+        environment=environment,
+        compare=compare,
+        except_columns=except_columns,
+        calls=calls,
+    )
+    trial = Trial(subject, seed)
+    await trial.begin()
+    await kill(trial, kills)
+    await kill_at_commits(trial, commits)
+    await stop(trial, stops)
+    await start_twice(trial, pairs)
+    await freeze(trial, freezes)
+    await cut(trial, cuts)
+    if restart is not None:
+        await restart_database(trial, restarts, restart)
+    return trial.report

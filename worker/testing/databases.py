@@ -1,0 +1,60 @@
+"""Take the database away: connections cut at random instants and around COMMITs, and the server restarted."""
+
+from collections.abc import Awaitable, Callable
+
+from worker.testing.attempt import Attempt
+from worker.testing.trial import Round, Trial
+
+CUTS = "connection cuts"
+RESTARTS = "restarts of the database"
+
+Restart = Callable[[], Awaitable[None]]
+
+
+async def cut(trial: Trial, count: int) -> None:
+    """Cut all connections at random instants, and one of them at COMMITs: the same attempt goes on."""
+    await _disturb(trial, count, CUTS, _cut)
+
+
+async def restart_database(trial: Trial, count: int, again: Restart) -> None:
+    """Restart the server at random instants: the same attempt goes on."""
+
+    async def restarted(trial: Trial, running: Round) -> str:
+        await again()
+        return "the database was restarted"
+
+    await _disturb(trial, count, RESTARTS, restarted)
+
+
+async def _disturb(trial: Trial, count: int, kind: str, how: Callable[[Trial, Round], Awaitable[str]]) -> None:
+    while trial.report.disturbed[kind] < count:
+        async with trial.round(kind) as running, running.attempt() as attempt:
+            await attempt.until(attempt.awake, trial.subject.within_s)
+            left = count - trial.report.disturbed[kind]
+            while left > len(running.history) and not await _ended(attempt, trial):
+                running.history.append(await how(trial, running))
+            code = await running.code(attempt)
+            assert code in (0, 1), f"it ended with {code}, {attempt.verdict}: {attempt.detail}"
+
+
+async def _cut(trial: Trial, running: Round) -> str:
+    nth = trial.random.randrange(1, 3)
+    match trial.random.choice(("all", "before", "after")):
+        case "all":
+            running.proxy.cut()
+            return "all connections were cut"
+        case "before":
+            running.proxy.cut_before(b"COMMIT", nth)
+            return f"the connection was cut before COMMIT {nth} from then on"
+        case _:
+            running.proxy.cut_after(b"COMMIT", nth)
+            return f"the answer to COMMIT {nth} from then on was lost"
+
+
+async def _ended(attempt: Attempt, trial: Trial) -> bool:
+    """Give an attempt a random time, and tell whether it has ended within it."""
+    try:
+        await attempt.ended(trial.random.uniform(0, trial.report.duration_s / 4))
+    except TimeoutError:
+        return False
+    return True
