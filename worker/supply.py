@@ -63,7 +63,6 @@ class Supply:
         self._left = at_most
         self._rows: list[Record] = []  # the current page, last row first
         self._pages: deque[tuple[list[Record], float]] = deque()
-        self._reading = False
         self._generation = 0
         self._old_reads = 0  # in a row, with nothing handed out between them
         self._due: deque[Parked] = deque()

@@ -115,7 +115,7 @@ class _Writer:
         lines = [self._words(summary.detail)] if summary.detail else []
         lines.append(f"*Records*  {self._words(words.counts(summary.tally))}")
         left = (summary.total or 0) - summary.tally.finished
-        if left > 0 and not summary.verdict.finished:
+        if left > 0 and not summary.verdict.complete:
             lines.append(f"*Left*  about {left:,} of {summary.total:,}")
         if summary.start.attempt > 1:
             lines.append(f"*All {summary.start.attempt} attempts*  {self._words(words.counts(summary.run_tally))}")
