@@ -48,8 +48,12 @@ async def items(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return database_url
 
 
-async def _kill(items: str, change: str, commits: int = 1_000) -> None:
+def _write(change: str) -> None:
     Path("jobs/counting.py").write_text(JOB.format(change=change))
+
+
+async def _kill(items: str, change: str, commits: int = 1_000) -> None:
+    _write(change)
     await kill_anywhere("counting", database=items, environment={"PYTHONPATH": str(ROOT)}, seed=3, commits=commits)
 
 

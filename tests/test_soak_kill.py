@@ -21,8 +21,8 @@ CONCURRENCY, PAGE_SIZE = 64, 500
 
 COUNT_WRITES = (
     "ALTER TABLE payments ADD writes integer NOT NULL DEFAULT 0",
-    "CREATE FUNCTION count() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.writes := OLD.writes + 1; RETURN NEW; END'",
-    "CREATE TRIGGER count BEFORE UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION count()",
+    "CREATE FUNCTION count_write() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.writes := OLD.writes + 1; RETURN NEW; END'",
+    "CREATE TRIGGER count_write BEFORE UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION count_write()",
 )
 
 

@@ -29,7 +29,6 @@ async def restart_database(trial: Trial, count: int, again: Restart) -> None:
 async def _disturb(trial: Trial, count: int, kind: str, how: Callable[[Trial, Round], Awaitable[str]]) -> None:
     while trial.report.disturbed[kind] < count:
         async with trial.round(kind) as running, running.attempt() as attempt:
-            await attempt.until(attempt.awake, trial.subject.within_s)
             left = count - trial.report.disturbed[kind]
             while left > len(running.history) and not await _ended(attempt, trial):
                 running.history.append(await how(trial, running))
