@@ -7,6 +7,8 @@ import pytest_asyncio
 
 from worker.local.postgres import Postgres
 
+pytest_plugins = ["worker.testing.plugin"]
+
 # looptime asks for the current event loop before each test, and Python 3.11 would make one, which nobody closes, if the first
 # test of a session is not async.
 asyncio.set_event_loop(None)

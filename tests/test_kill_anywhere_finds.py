@@ -6,7 +6,6 @@ import asyncpg
 import pytest
 
 from worker.testing.anywhere import kill_anywhere
-from worker.testing.state import copied
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,19 +69,10 @@ async def test_kit_finds_what_is_done_twice(items: str) -> None:
 
 async def test_kit_finds_what_is_lost(items: str) -> None:
     """A job that marks items before they are committed forgets the ones it had marked."""
-    with pytest.raises(AssertionError, match=r"records have outcomes, undisturbed 20"):
+    with pytest.raises(AssertionError, match=r"records have outcomes: .*; undisturbed 20 records"):
         await _kill(items, "taken = true")
 
 
 async def test_kit_passes_what_may_differ(items: str) -> None:
     """A job that does the same thing again leaves the same: nothing is found."""
     await _kill(items, "count = 1", commits=3)
-
-
-async def test_kit_says_that_the_database_is_in_use(items: str) -> None:
-    """A data set that somebody is connected to cannot be copied, which PostgreSQL says."""
-    connection = await asyncpg.connect(items)
-    with pytest.raises(asyncpg.ObjectInUseError, match="being accessed by other users"):
-        async with copied(items):
-            pass
-    await connection.close()

@@ -1,12 +1,10 @@
 """The pytest plugin of the kill-anywhere kit: the fixture `kill_anywhere`, and what the trials found out at the end."""
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Any
 
 import pytest
 
-from worker.testing import anywhere
 from worker.testing.report import Report
 
 _reports = pytest.StashKey[list[Report]]()
@@ -15,12 +13,11 @@ _reports = pytest.StashKey[list[Report]]()
 @pytest.fixture
 def kill_anywhere(request: pytest.FixtureRequest) -> Callable[..., Awaitable[Report]]:
     """Give `worker.testing.anywhere.kill_anywhere`; its reports are printed at the end of the session."""
-    reports = request.config.stash.setdefault(_reports, [])
+    from worker.testing import anywhere  # every pytest of an environment loads this file: leave the rest to who asks
 
-    @wraps(anywhere.kill_anywhere)
     async def reported(job: str, **about: Any) -> Report:
         report = await anywhere.kill_anywhere(job, **about)
-        reports.append(report)
+        request.config.stash.setdefault(_reports, []).append(report)
         return report
 
     return reported

@@ -39,8 +39,8 @@ class State:
             faults.append(f"the run {self.status}; undisturbed it {undisturbed.status}")
         if self.tally.read != self.tally.finished:
             faults.append(f"its outcomes do not add up: {self.tally}")
-        if self.tally.finished != undisturbed.tally.finished:
-            faults.append(f"{self.tally.finished:,} records have outcomes, undisturbed {undisturbed.tally.finished:,}")
+        if (ours := _outcomes(self.tally)) != (expected := _outcomes(undisturbed.tally)):
+            faults.append(f"{ours}; undisturbed {expected}")
         _, before, own = self.attempts[-1]
         if before.finished + own.finished != self.tally.finished:
             faults.append(
@@ -93,6 +93,10 @@ async def state(url: str, run_id: str, tables: Sequence[str] | None, except_colu
     finally:
         await connection.close()
     return State(rows, run["status"], _tally(run["tally"]), attempts)
+
+
+def _outcomes(tally: Tally) -> str:
+    return f"{tally.finished:,} records have outcomes: {tally.done:,} done, {tally.skips:,} skipped, {tally.failed:,} failed"
 
 
 async def _rows(connection: "asyncpg.Connection[Any]", sql: str, *arguments: Any) -> Counter[str]:
