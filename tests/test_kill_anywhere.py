@@ -61,6 +61,6 @@ async def test_poll_payments_runs_once(disturb: Disturb) -> None:
 
 async def test_poll_payments_survives_cuts(disturb: Disturb) -> None:
     """With its connections cut the same attempt goes on, and asks nobody twice."""
-    report = await disturb(cuts=4)
+    report = await disturb(cuts=6)
     assert set(report.verdicts) == {"succeeded"}
     assert not report.repeated

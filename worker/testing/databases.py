@@ -32,22 +32,23 @@ async def _disturb(trial: Trial, count: int, kind: str, how: Callable[[Trial, Ro
             left = count - trial.report.disturbed[kind]
             while left > len(running.history) and not await _ended(attempt, trial):
                 running.history.append(await how(trial, running))
+                await attempt.until(attempt.at_work, trial.subject.within_s)  # the first came at any time
             code = await running.code(attempt)
             assert code in (0, 1), f"it ended with {code}, {attempt.verdict}: {attempt.detail}"
 
 
 async def _cut(trial: Trial, running: Round) -> str:
-    nth = trial.random.randrange(1, 3)
-    match trial.random.choice(("all", "before", "after")):
-        case "all":
+    """Cut in one of three ways, in turn; the next COMMIT from then on is the one that is cut off."""
+    match len(running.history) % 3:
+        case 0:
             running.proxy.cut()
             return "all connections were cut"
-        case "before":
-            running.proxy.cut_before(b"COMMIT", nth)
-            return f"the connection was cut before COMMIT {nth} from then on"
+        case 1:
+            running.proxy.cut_after(b"COMMIT")
+            return "the answer to the next COMMIT was lost"
         case _:
-            running.proxy.cut_after(b"COMMIT", nth)
-            return f"the answer to COMMIT {nth} from then on was lost"
+            running.proxy.cut_before(b"COMMIT")
+            return "the connection was cut before the next COMMIT"
 
 
 async def _ended(attempt: Attempt, trial: Trial) -> bool:
