@@ -256,13 +256,15 @@ class _Attempt:
         """Close the attempt in the run store, and report. A run that the store does not know to be over is not over."""
         parts = self._parts
         history = None
-        with contextlib.suppress(Transient, TimeoutError):
+        try:
             async with asyncio.timeout(0 if parts.stop else _HISTORY_S):
                 history = await parts.store.history(self._claim)
+        except Exception as error:  # noqa: BLE001 - a summary without it is a summary
+            parts.run.log.debug("no comparison with earlier runs: %r", error)
         summary = self._summary(verdict, detail, history)
         try:
             await self._close(summary)
-        except (Transient, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - how it ended is to be reported, whatever becomes of this
             parts.run.log.error("the end of the attempt is not in the run store: %r", error)
             if verdict.finished:
                 summary = self._summary(
