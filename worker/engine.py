@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from worker.errors import DatabaseAway, LeaseLost, Throttled, Transient
+from worker.errors import DatabaseAway, LeaseLost, Permanent, Throttled, Transient
 from worker.events import Commit, Progress, Reporter
 from worker.job import Job, Run
 from worker.ledger import Ledger, Sink
@@ -28,7 +28,9 @@ _COMMIT_EVERY_S = 1.0
 _PROGRESS_EVERY_S = 0.5
 _TICK_S = 0.1
 _BREATH_S = 0.02
-"""So long may records be worked on without letting anything else run."""
+"""So long may records be worked on, by all slots together, without letting anything else run."""
+_LET_GO_S = 1.0
+"""So long may a `process` that was cancelled take to notice, before the attempt ends without it."""
 _WINDOW = 4
 """Open keys that may pile up, for each slot, before no further record is begun."""
 _PAUSE_S = (1.0, 30.0)
@@ -38,11 +40,11 @@ _PAUSE_S = (1.0, 30.0)
 class Slot:
     """One unit of concurrency, and the record in it."""
 
-    __slots__ = ("expired", "started", "taken", "task")
+    __slots__ = ("expired", "read_at", "started", "taken", "task")
 
     def __init__(self) -> None:
         self.taken: Record | Parked | None = None
-        self.started = 0.0
+        self.read_at = self.started = 0.0
         self.expired = False
         self.task: asyncio.Task[None]
 
@@ -85,7 +87,7 @@ class Engine:
         self._commit_due = asyncio.Event()
         self._ending = False  # no slot takes another record
         self._closing = False  # the committer commits a last time
-        self._breathed = 0.0
+        self._breathed, self._breathing = clock(), False
         self.in_flight = 0
         self._batch_size = limits.page_size
         self._held_up: Counter[str] = Counter()
@@ -101,6 +103,7 @@ class Engine:
             at_most=max_records,
             wake=self._wake,
             gone=ledger.gone,
+            clock=clock,
         )
         self.commits = 0
         self.oldest_age_s = 0.0
@@ -145,21 +148,24 @@ class Engine:
             tasks = [pump, committer, ticker, *(slot.task for slot in self._slots)]
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=_LET_GO_S)
         if self.crash is not None:
             raise self.crash
 
     def fail(self, error: BaseException) -> None:
         """End the work because something beside it broke."""
         self.crash = self.crash or error
-        self._settled.set()
+        self._end()
 
     # --- one slot -------------------------------------------------------------------------------------------------------
 
     async def _serve(self, slot: Slot) -> None:
         """Take records one after the other, each with a permit, and book what becomes of them."""
         supply, gate, clock = self.supply, self._gate, self._clock
-        while not self._ending:
+        while not self._ending and self._stop.reason is None:
+            if clock() - self._breathed > _BREATH_S:
+                await self._breathe()
+                continue
             if supply.stock <= self._claims:
                 await self._rest()
                 continue
@@ -169,22 +175,29 @@ class Engine:
             taken = supply.take(now)
             if taken is None:
                 continue
-            age = now - (taken.read_at if type(taken) is Parked else supply.read_at)
-            if age > self.oldest_age_s:
-                self.oldest_age_s = age
+            slot.read_at = taken.read_at if type(taken) is Parked else supply.read_at
+            if now - slot.read_at > self.oldest_age_s:
+                self.oldest_age_s = now - slot.read_at
             slot.started = now
             slot.taken = taken
             self.in_flight += 1
-            await self._try(slot, taken)
-            self.in_flight -= 1
-            slot.taken = None
             if type(taken) is Parked:
                 self._wake()  # the window of open keys may have room again
-            if self.ledger.uncommitted >= self._batch_size:
+            await self._try(slot, taken)  # when cancelled, it is left in its slot: in flight for good, and an open key
+            self.in_flight -= 1
+            slot.taken = None
+            if self.ledger.uncommitted >= self._batch_size and not self._ending:
                 await self._hand_over()
-            if now - self._breathed > _BREATH_S:
-                self._breathed = now
-                await asyncio.sleep(0)
+
+    async def _breathe(self) -> None:
+        """Let everything else run, once for all slots together."""
+        if not self._breathing:
+            self._breathing = True
+            asyncio.get_running_loop().call_soon(self._breathe_out)
+        await asyncio.sleep(0)
+
+    def _breathe_out(self) -> None:
+        self._breathed, self._breathing = self._clock(), False
 
     async def _permit(self, gate: RateLimit) -> None:
         self._claims += 1
@@ -199,31 +212,28 @@ class Engine:
         try:
             outcome = await self._job.process(record, self._run)
         except asyncio.CancelledError as error:
-            if slot.expired:
-                slot.expired = False
-                slot.task.uncancel()
-                timeout = self._limits.record_timeout
-                self._unlucky(taken, TimeoutError(f"no outcome within the record timeout of {timeout:g} s"))
-            elif slot.task.cancelling():
+            if slot.task.cancelling() and not slot.expired:
                 raise
-            else:  # not ours: something that `process` waited for was cancelled
-                self._unlucky(taken, error)
+            self._unlucky(slot, taken, error)  # it expired, or something that `process` waited for was cancelled
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a record that breaks process is a failed record, not a failed run
-            self._unlucky(taken, error)
+            self._unlucky(slot, taken, error)
         else:
-            if slot.expired:  # it finished all the same
-                slot.expired = False
-                slot.task.uncancel()
             tries, first_at = (taken.tries, taken.first_error_at) if type(taken) is Parked else (0, None)
             self.ledger.finish(record, lambda: self.supply.key_of(taken), outcome, tries + 1, first_at)
             self._throttles = 0
             self._check_budget()
+        finally:
+            if slot.expired:  # whatever `process` made of its cancellation, the next record starts afresh
+                slot.expired = False
+                slot.task.uncancel()
 
-    def _unlucky(self, taken: Record | Parked, error: BaseException) -> None:
+    def _unlucky(self, slot: Slot, taken: Record | Parked, error: BaseException) -> None:
         """Decide about a try that raised: again later, or failed."""
+        if slot.expired:
+            error = TimeoutError(f"no outcome within the record timeout of {self._limits.record_timeout:g} s")
         parked = taken
         if not isinstance(parked, Parked):
-            parked = Parked(self.supply.key_of(taken), taken, self.supply.read_at)
+            parked = Parked(self.supply.key_of(taken), taken, slot.read_at)
         parked.first_error_at = parked.first_error_at or datetime.now(UTC)
         if isinstance(error, Throttled):
             self._pause(error)
@@ -235,15 +245,17 @@ class Engine:
             self._reporter.retried(_said(error))
             self.supply.park(parked, self._clock() + self._retry.delay(parked.tries))
             return
-        type_name = getattr(error, "type", None) or type(error).__name__
-        self.ledger.fail(parked.key, type_name, str(error) or type_name, parked.tries, parked.first_error_at)
+        type_name = error.type if isinstance(error, Permanent) else type(error).__name__
+        self.ledger.fail(parked.key, type_name, _words(error) or type_name, parked.tries, parked.first_error_at)
         self._check_budget()
 
     def _pause(self, error: Throttled) -> None:
         """Hold everybody who asks the same other side, for as long as it said."""
         self.ledger.tally.throttled += 1
-        rate = self._rates[error.limit or self._main_rate]
-        if error.retry_after_s is not None:
+        rate = self._rates.get(error.limit or self._main_rate, self._gate)
+        if (
+            error.retry_after_s
+        ):  # "after 0 seconds" says no more than nothing does: calling at once would go on for ever
             rate.pause(error.retry_after_s)
         elif not rate.paused:
             first, longest = _PAUSE_S
@@ -252,7 +264,12 @@ class Engine:
 
     def _check_budget(self) -> None:
         if self.ledger.overdrawn:
-            self._settled.set()
+            self._end()
+
+    def _end(self) -> None:
+        """Begin no further record, and go on to the end."""
+        self._ending = True
+        self._settled.set()
 
     async def _rest(self) -> None:
         """Wait until there is something to take; the last one to rest finds that all is done."""
@@ -306,6 +323,7 @@ class Engine:
         batch = self.ledger.take_batch(None if cursor is None else encode(cursor), open_keys)
         done = await self._patiently(lambda: self._sink.commit(batch))
         self.ledger.committed(batch, done)
+        self._check_budget()  # what `write` refused has failed after all
         self.commits += 1
         while self._full:
             future = self._full.popleft()
@@ -367,12 +385,13 @@ class Engine:
         drained.cancel()
 
     async def _close(self, committer: "asyncio.Task[None]") -> None:
-        """Commit what is finished: within the stop plan's time when stopping, with all patience otherwise."""
+        """Commit what is finished: with all patience, but from a stop on within the stop plan's time."""
         self._closing = True
         self._commit_due.set()
-        if committer.done():
-            return
-        await asyncio.wait((committer,), timeout=self._plan.commit if self._stop else None)
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((committer, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        await asyncio.wait((committer,), timeout=self._plan.commit)
         if not committer.done():
             self.crash = self.crash or DatabaseAway("the last page commit did not get through before the stop")
 
@@ -442,7 +461,14 @@ class Engine:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {_words(error)}"
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - an error that cannot even be shown fails its record, not the run
+        return f"its message cannot be shown: {type(broken).__name__}"
 
 
 async def _within(seconds: float, waiting: Awaitable[Any]) -> None:

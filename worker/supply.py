@@ -21,7 +21,7 @@ T = TypeVar("T")
 Patiently = Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
 
 _HOPELESS = 3
-"""So many pages in a row that were too old on arrival: the query takes longer than `max_age` allows."""
+"""So many reads in a row that were too old on arrival: the query takes longer than `max_age` allows."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +31,8 @@ class Parked:
     key: Key
     record: Record
     read_at: float
+    read_again: bool = False
+    """Whether it was read afresh and not tried since."""
     tries: int = 0
     first_error_at: datetime | None = None
 
@@ -50,8 +52,10 @@ class Supply:
         at_most: int | None = None,
         wake: Callable[[], None],
         gone: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source, self._page_size, self._window = source, page_size, window
+        self._largest_page, self._clock = page_size, clock
         self._max_age = max_age if max_age is not None else float("inf")
         self._wake, self._gone = wake, gone
         self._start = self._after = after
@@ -61,7 +65,7 @@ class Supply:
         self._pages: deque[tuple[list[Record], float]] = deque()
         self._reading = False
         self._generation = 0
-        self._old_pages = 0
+        self._old_reads = 0  # in a row, with nothing handed out between them
         self._due: deque[Parked] = deque()
         self._later: list[tuple[float, int, Parked]] = []  # a heap by the moment of the next try
         self._order = itertools.count()
@@ -94,12 +98,8 @@ class Supply:
 
     def take(self, now: float) -> Record | Parked | None:
         """Hand out the next record that is young enough; None when there is none."""
-        while self._due:
-            parked = self._due.popleft()
-            if now - parked.read_at <= self._max_age:
-                return parked
-            self._again.append(parked)
-            self._pumping.set()
+        if self._due and (parked := self._take_due(now)) is not None:
+            return parked
         if self.blocked:
             return None
         if not self._rows and not self._turn():
@@ -108,12 +108,12 @@ class Supply:
             self._drop()
             return None
         self.ahead -= 1
-        self._old_pages = 0
+        self._old_reads = 0
         self._last = record = self._rows.pop()
         return record
 
     def park(self, parked: Parked, until: float) -> None:
-        """Keep a record for another try at that moment (`time.monotonic`)."""
+        """Keep a record for another try at that moment of the clock."""
         heapq.heappush(self._later, (until, next(self._order), parked))
 
     def requeue(self, parked: Parked) -> None:
@@ -142,7 +142,7 @@ class Supply:
     async def pump(self, patiently: "Patiently[Sequence[Record]]") -> None:
         """Read ahead until the source is at its end: old records again first, then the next page."""
         while True:
-            if self._again:
+            if self._again and len(self._due) < self._page_size:
                 await self._read_again(patiently)
             elif not self.ended and not self._pages:
                 await self._read_page(patiently)
@@ -152,7 +152,7 @@ class Supply:
 
     async def _read_page(self, patiently: "Patiently[Sequence[Record]]") -> None:
         size = self._page_size if self._left is None else min(self._page_size, self._left)
-        after, generation, read_at = self._after, self._generation, time.monotonic()
+        after, generation, read_at = self._after, self._generation, self._clock()
         rows = await patiently(lambda: self._source.page(after, size)) if size else []
         if generation != self._generation:
             return  # what was ahead was dropped meanwhile: this page is out of its order
@@ -168,34 +168,48 @@ class Supply:
 
     async def _read_again(self, patiently: "Patiently[Sequence[Record]]") -> None:
         batch = self._again[: self._page_size]
-        read_at = time.monotonic()
+        read_at = self._clock()
         records = await patiently(lambda: self._source.records([parked.key for parked in batch]))
         found = {self._source.key(record): record for record in records}
         self._again = self._again[len(batch) :]
         for parked in batch:
             if parked.key in found:
-                parked.record, parked.read_at = found[parked.key], read_at
+                parked.record, parked.read_at, parked.read_again = found[parked.key], read_at, True
                 self._due.append(parked)
             else:
                 self._gone()
         self._wake()
 
+    def _take_due(self, now: float) -> Parked | None:
+        """Hand out a record that is to be tried again; those that grew old meanwhile are read again first."""
+        outdated = False
+        while self._due:
+            parked = self._due.popleft()
+            if self._again:
+                self._pumping.set()  # there is room for what is to be read again
+            if now - parked.read_at <= self._max_age:
+                parked.read_again = False
+                self._old_reads = 0
+                return parked
+            outdated = outdated or parked.read_again
+            self._again.append(parked)
+            self._pumping.set()
+        if outdated:
+            self._read_in_vain()
+        return None
+
     def _turn(self) -> bool:
+        """Go on to the next page; one that was used up while young lets the next ones be a little larger again."""
         if not self._pages:
             return False
         self._rows, self.read_at = self._pages.popleft()
+        self._page_size = min(self._largest_page, self._page_size + max(1, self._page_size // 16))
         self._pumping.set()
         return True
 
     def _drop(self) -> None:
         """Forget what is ahead, for it grew old, and read it anew from the last record taken, in smaller pages."""
-        self._old_pages += 1
-        if self._old_pages > _HOPELESS:
-            raise Permanent(
-                f"records are older than max_age={self._max_age:g} s as soon as they are read: "
-                f"the query is too slow for it; make the query faster, the pages smaller or max_age longer",
-                "SourceTooSlow",
-            )
+        self._read_in_vain()
         self.read -= self.ahead
         if self._left is not None:
             self._left += self.ahead
@@ -204,6 +218,16 @@ class Supply:
         self._pages.clear()
         self._after = self.cursor()
         self._generation += 1
-        self._page_size = max(1, self._page_size // 2)
         self.ended = False
         self._pumping.set()
+
+    def _read_in_vain(self) -> None:
+        """Read less at once after what was read grew old; give up when even the first of it is too old each time."""
+        self._page_size = max(1, self._page_size // 2)
+        self._old_reads += 1
+        if self._old_reads > _HOPELESS:
+            raise Permanent(
+                f"records are older than max_age={self._max_age:g} s as soon as they are read: "
+                f"the query is too slow for it; make the query faster, the pages smaller or max_age longer",
+                "SourceTooSlow",
+            )
