@@ -18,7 +18,9 @@ CHANGED = "changed meanwhile"
 """Why a result was not written: somebody else changed the row since it was read."""
 
 _MOST_GROUPS = 200
+_OTHERS = "other errors"
 _LONGEST_MESSAGE = 2_000
+_LONGEST_REASON = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ class Ledger:
             if self._keeps_results:
                 self.results.append(Result(record, outcome.value))
         elif type(outcome) is Skipped:
-            self.tally.skip(outcome.reason)
+            self.tally.skip(_storable(outcome.reason)[:_LONGEST_REASON])
         elif type(outcome) is Failed:
             self.fail(key(), outcome.type, outcome.message, tries, first_at)
         else:
@@ -155,15 +157,14 @@ class Ledger:
         """Book a failed record: a dead letter, its error group, and what it costs the budget."""
         self.tally.failed += 1
         now = datetime.now(UTC)
-        text = self._mask(message)[:_LONGEST_MESSAGE]
-        letter = DeadLetter(self._encode(key), type_name, text, tries, first_at or now, now)
+        letter = DeadLetter(self._encode(key), _storable(type_name), self._shown(message), tries, first_at or now, now)
         self.dead_letters.append(letter)
         self._note(letter)
 
     def refusal(self, key: Key, error: Exception) -> DeadLetter:
         """Make the dead letter of a result that cannot be written."""
         now = datetime.now(UTC)
-        text = self._mask(f"write refused it: {error}")[:_LONGEST_MESSAGE]
+        text = self._shown(f"write refused it: {error}")
         return DeadLetter(self._encode(key), type(error).__name__, text, 1, now, now)
 
     def take_batch(self, cursor: JsonKey | None, open_keys: list[JsonKey]) -> Batch:
@@ -179,6 +180,9 @@ class Ledger:
         for letter in committed.refused:
             self._note(letter)
 
+    def _shown(self, message: object) -> str:
+        return self._mask(_storable(message))[:_LONGEST_MESSAGE]
+
     def _note(self, letter: DeadLetter) -> None:
         self.last_error = f"{letter.type}: {letter.message}"
         self._group(letter.type, letter.message, ", ".join(map(str, letter.key)))
@@ -187,13 +191,18 @@ class Ledger:
     def _group(self, type_name: str, message: str, sample_key: str) -> None:
         name = fingerprint(type_name, message)
         if name not in self._groups and len(self._groups) >= _MOST_GROUPS:
-            name = type_name
+            name = type_name if len(self._groups) < 2 * _MOST_GROUPS or type_name in self._groups else _OTHERS
         group = self._groups.get(name)
         if group is None:
             group = ErrorGroup(fingerprint=name, type=type_name, message=message, sample_key=sample_key, count=0)
         self._groups[name] = group = replace(group, count=group.count + 1)
         if _is_power_of_ten(group.count):
             self._on_group(group)
+
+
+def _storable(said: object) -> str:
+    """Give text that PostgreSQL takes, whatever a job says: a NUL or half a surrogate pair would refuse the page."""
+    return str(said).replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _is_power_of_ten(count: int) -> bool:

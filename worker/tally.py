@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+_MOST_REASONS = 50
+_OTHERS = "other reasons"
+
 
 @dataclass(slots=True)
 class Tally:
@@ -36,7 +39,9 @@ class Tally:
         return self.failed / self.finished if self.finished else 0.0
 
     def skip(self, reason: str, count: int = 1) -> None:
-        """Count records skipped for a reason."""
+        """Count records skipped for a reason; beyond the first fifty reasons, under one name."""
+        if reason not in self.skipped and len(self.skipped) >= _MOST_REASONS:
+            reason = _OTHERS
         self.skipped[reason] = self.skipped.get(reason, 0) + count
 
     def copy(self) -> "Tally":

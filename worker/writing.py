@@ -28,7 +28,13 @@ class Writer:
 
     async def _all(self, write: Write, results: Sequence[Result], connection: Any) -> Wrote:
         written = await write(results, connection)
-        return Wrote(0 if written is None else len(results) - len(written))
+        if written is None:
+            return Wrote()
+        if isinstance(written, str) or len(written) > len(results):
+            raise TypeError(
+                f"write returned {written!r:.80}; it must return the rows that it wrote, once each, or None"
+            )
+        return Wrote(len(results) - len(written))
 
     async def _halves(self, write: Write, results: Sequence[Result], connection: Any) -> Wrote:
         """Write by halves, each in a savepoint, until the results that are refused stand alone."""
