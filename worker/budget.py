@@ -20,6 +20,21 @@ class ErrorBudget:
     sample: int = 50
     tolerated: float = 0.0
 
+    def __post_init__(self) -> None:
+        faults = [
+            f"{name} is a share, from 0 to 1, not {value!r}"
+            for name, value in (("share", self.share), ("tolerated", self.tolerated))
+            if value is not None and not 0 <= value <= 1
+        ]
+        if self.count is not None and self.count < 0:
+            faults.append(f"count must be 0 or more, not {self.count!r}")
+        if not 1 <= self.sample <= self.window:
+            faults.append(
+                f"window={self.window!r} never holds sample={self.sample!r} records: 1 <= sample <= window is needed"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
+
     def tolerates(self, tally: Tally) -> bool:
         """Tell whether a run that reached its end with this tally has succeeded."""
         return tally.failed_share <= self.tolerated

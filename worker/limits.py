@@ -52,11 +52,15 @@ class Limits:
             )
             if value < at_least
         ] + [f"two rates are named {name!r}" for name in sorted({name for name in names if names.count(name) > 1})]
+        if self.rate is not None and self.max_age is not None and self.rate.per_second * self.max_age < 2:
+            faults.append(
+                f"max_age={self.max_age:g} s is over while a record waits for its turn at {self.rate}: allow two calls"
+            )
         if faults:
             raise ValueError("; ".join(faults))
 
     def tuned(self, *, concurrency: int | None, rate: float | None, page_size: int | None) -> "Limits":
-        """Give these limits with what the environment overrides; rate is in calls a second, 0 for none."""
+        """Give these limits with what the environment overrides; rate is in calls a second, 0 for none. Raises ValueError as the class does."""
         tuned = self
         if concurrency is not None:
             tuned = replace(tuned, concurrency=concurrency)
@@ -72,8 +76,10 @@ class Limits:
         """Give the page size that the rate can serve before its records are too old (two pages are held)."""
         if self.rate is None or self.max_age is None:
             return self.page_size
-        return max(1, min(self.page_size, int(self.rate.per_second * self.max_age / 2)))
+        return min(self.page_size, int(self.rate.per_second * self.max_age / 2))
 
 
 def _per_second(rate: float, name: str) -> Rate:
-    return Rate(int(rate), 1.0, name) if rate == int(rate) else Rate(1, 1.0 / rate, name)
+    """Give a rate in whole calls: 2.5/s are 2 in 0.8 s, for a window of one call leaves no room to make up for a late timer."""
+    count = max(1, int(rate))
+    return Rate(count, count / rate, name)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 MASK = "***"
 _SHORTEST = 4
@@ -30,7 +30,8 @@ class Mask:
             return
         found = {secret, quote(secret, safe="")}
         if "://" in secret:
-            found |= {urlsplit(secret).password or ""}
+            password = _password(secret)
+            found |= {password, unquote(password)}
         self._values = tuple(
             sorted({*self._values, *(value for value in found if len(value) >= _SHORTEST)}, key=len, reverse=True)
         )
@@ -41,6 +42,13 @@ class Mask:
             if value in text:
                 text = text.replace(value, MASK)
         return _SHAPES.sub(_shape, text)
+
+
+def _password(url: str) -> str:
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:  # no URL after all, as with a `[` in the password: the shapes catch what they can
+        return ""
 
 
 def _shape(match: re.Match[str]) -> str:

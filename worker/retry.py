@@ -19,6 +19,10 @@ class Retry:
     longest: float = 20.0
     on: tuple[type[BaseException], ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or not 0 <= self.first <= self.longest:
+            raise ValueError(f"a retry is one try or more, and waits from 0 <= first <= longest seconds: {self}")
+
     def worth_it(self, error: BaseException) -> bool:
         """Tell whether another try could end otherwise."""
         if isinstance(error, Permanent):
@@ -27,4 +31,4 @@ class Retry:
 
     def delay(self, tries: int) -> float:
         """Give the seconds to wait after that many tries."""
-        return random.uniform(0, min(self.longest, self.first * 2.0 ** (tries - 1)))  # noqa: S311 - jitter, not a secret
+        return random.uniform(0, min(self.longest, self.first * 2.0 ** min(tries - 1, 60)))  # noqa: S311 - jitter, not a secret

@@ -92,7 +92,7 @@ async def _attempt(
     signals.hand_to(stop)
     task = await metadata.task(found)
     assert found.database_url is not None, "checked above"
-    run.limits = limits = job.limits.tuned(concurrency=found.concurrency, rate=found.rate, page_size=found.page_size)
+    run.limits = limits = _limits(job, found)
     rates = _rates(limits)
     run.permits = {name: rate.acquire for name, rate in rates.items()}
     links = [
@@ -178,6 +178,13 @@ def _source(job: Job[Any], run: Run[Any], link: Link, aside: Link) -> Source:
     if isinstance(source, PostgresQuery):
         source.connect(link, aside)
     return source
+
+
+def _limits(job: type[Job[Any]], found: Settings) -> Limits:
+    try:
+        return job.limits.tuned(concurrency=found.concurrency, rate=found.rate, page_size=found.page_size)
+    except ValueError as error:
+        raise Faults([f"WORKER_RATE, WORKER_CONCURRENCY or WORKER_PAGE_SIZE: {error}"]) from error
 
 
 def _rates(limits: Limits) -> dict[str, RateLimit]:
