@@ -80,7 +80,7 @@ class Progress:
     eta_s: float | None = None
     in_flight: int = 0
     limited_by: str = ""
-    """What holds it back: rate, throttled, concurrency, source, sink; empty while unknown."""
+    """What holds it back: rate, throttled, concurrency, source, sink, open keys; empty while unknown."""
     last_error: str | None = None
     oldest_age_s: float = 0.0
     throttled_s: float = 0.0
@@ -202,8 +202,11 @@ class Reporters(Reporter):
         _, late = await asyncio.wait(endings, timeout=budget_s + _GRACE_S)
         for ending in late:
             ending.cancel()
-        for error in await asyncio.gather(*endings, return_exceptions=True):
-            if isinstance(error, BaseException):
+            self._log.error("a report of the end took longer than %g s and was given up", budget_s)
+        if late:
+            await asyncio.wait(late, timeout=_GRACE_S)
+        for error in await asyncio.gather(*(ending for ending in endings if ending.done()), return_exceptions=True):
+            if isinstance(error, Exception):
                 self._log.error("a report of the end failed: %r", error)
 
     def _tell(self, what: str, said: Any) -> None:
