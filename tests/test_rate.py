@@ -1,0 +1,169 @@
+"""The rate limit at work."""
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from fakes import now, virtually
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.limits import Rate
+from worker.rate import RateLimit
+
+RATES = st.builds(Rate, st.integers(1, 40), st.sampled_from([0.05, 0.5, 1.0, 3.0, 60.0]))
+ARRIVALS = st.lists(
+    st.tuples(
+        st.integers(1, 60),  # how many ask at once
+        st.floats(0, 3),  # how long nobody does after that, in windows
+        st.lists(st.integers(0, 59), max_size=10),  # who of them gives up
+        st.one_of(st.none(), st.floats(0, 3)),  # a pause, in windows
+    ),
+    min_size=1,
+    max_size=8,
+)
+Arrivals = list[tuple[int, float, list[int], float | None]]
+
+
+def most_in_a_window(grants: list[float], per: float) -> int:
+    """Count the grants in the fullest half-open window."""
+    most = first = 0
+    for last, moment in enumerate(grants):
+        while grants[first] <= moment - per:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+async def ask(limit: RateLimit, name: int, granted: list[tuple[int, float]]) -> None:
+    await limit.acquire()
+    granted.append((name, now()))
+
+
+async def saturate(limit: RateLimit, count: int) -> list[float]:
+    granted: list[tuple[int, float]] = []
+    await asyncio.gather(*(ask(limit, name, granted) for name in range(count)))
+    return [at for _, at in granted]
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(rate=RATES, arrivals=ARRIVALS)
+def test_rate_holds_in_every_window(rate: Rate, arrivals: Arrivals) -> None:
+    """Whoever asks, gives up or pauses: no window holds more than the count, in order of asking, nobody is forgotten."""
+
+    async def scenario() -> None:
+        limit = RateLimit(rate, now)
+        granted: list[tuple[int, float]] = []
+        asking: list[asyncio.Task[None]] = []
+        pauses: list[tuple[float, float]] = []
+        for count, idle, leaving, pause in arrivals:
+            asked = [asyncio.create_task(ask(limit, len(asking) + place, granted)) for place in range(count)]
+            asking += asked
+            await asyncio.sleep(0)
+            for place in leaving:
+                asked[place % count].cancel()
+            if pause is not None:
+                pauses.append((now(), now() + pause * rate.per))
+                limit.pause(pause * rate.per)
+            await asyncio.sleep(idle * rate.per)
+        ends = await asyncio.gather(*asking, return_exceptions=True)
+        names, moments = [name for name, _ in granted], [at for _, at in granted]
+        assert most_in_a_window(moments, rate.per) <= rate.count
+        assert names == sorted(names)
+        assert names == [name for name, end in enumerate(ends) if end is None]
+        assert not [at for at in moments for since, until in pauses if since < at < until - 1e-6]
+
+    virtually(scenario())
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(rate=RATES, idle=st.floats(0, 5))
+def test_rate_is_used_up_when_saturated(rate: Rate, idle: float) -> None:
+    """While somebody always waits, 99 of 100 permits are given, after idling too."""
+
+    async def scenario() -> None:
+        limit = RateLimit(rate, now)
+        await saturate(limit, rate.count)
+        await asyncio.sleep(idle * rate.per)
+        began = now()
+        moments = await saturate(limit, 8 * rate.count)
+        assert len(moments) - 1 >= 0.99 * (moments[-1] - began - rate.per / rate.count) / rate.per * rate.count - 1
+
+    virtually(scenario())
+
+
+@pytest.mark.looptime
+async def test_rate_spaces_evenly_and_has_no_start_burst() -> None:
+    """At 100 a second no tenth of a second sees much more than ten calls, the first one neither."""
+    moments = await saturate(RateLimit(Rate(100), now), 500)
+    assert most_in_a_window(moments, 0.1) <= 16
+
+
+@pytest.mark.looptime
+async def test_rate_makes_up_for_a_late_timer() -> None:
+    """A loop that was busy for a moment costs no permits; one that hung does not burst."""
+    limit = RateLimit(Rate(100), lambda: now() + late)
+    late = 0.0
+    await saturate(limit, 50)
+    late = 0.04
+    assert sum(limit.try_acquire() for _ in range(10)) == 4
+    late = 10.0
+    assert 4 <= sum(limit.try_acquire() for _ in range(100)) <= 6
+
+
+@pytest.mark.looptime
+async def test_rate_counts_overlapping_pauses_once() -> None:
+    """Pauses that overlap hold everybody until the last one's end and are added up once."""
+    limit = RateLimit(None, now)
+    limit.pause(10)
+    waiting = asyncio.create_task(saturate(limit, 3))
+    await asyncio.sleep(4)
+    limit.pause(1)
+    assert limit.throttled_s == 10
+    limit.pause(20)
+    assert limit.throttled_s == 24
+    assert limit.paused
+    assert await waiting == pytest.approx([24, 24, 24])
+    assert not limit.paused
+    limit.pause(5)
+    assert limit.throttled_s == 29
+
+
+@pytest.mark.looptime
+async def test_rate_lets_nobody_overtake() -> None:
+    """Who asks without waiting gets nothing while somebody waits, even when a permit is due."""
+    limit = RateLimit(Rate(1), now)
+    await limit.acquire()
+    waiting = asyncio.create_task(limit.acquire())
+    await asyncio.sleep(0)
+    assert not limit.try_acquire()
+    await waiting
+
+
+@pytest.mark.looptime
+async def test_rate_wakes_only_when_a_permit_is_due() -> None:
+    """Hundreds of waiters cost one timer a grant, not a busy loop."""
+    looks = 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return now()
+
+    limit = RateLimit(Rate(10), clock)
+    await saturate(limit, 300)
+    assert looks < 4 * 300 + 10
+
+
+@pytest.mark.looptime
+async def test_rate_goes_on_after_everybody_left() -> None:
+    """Waiters that all gave up leave nothing behind that would hold up the next."""
+    limit = RateLimit(Rate(2), now)
+    await saturate(limit, 2)
+    leaving = [asyncio.create_task(limit.acquire()) for _ in range(5)]
+    await asyncio.sleep(0)
+    for task in leaving:
+        task.cancel()
+    await asyncio.sleep(10)
+    assert limit.try_acquire()
+    assert [b - a >= 0 for a, b in pairwise(await saturate(limit, 4))] == [True] * 3
