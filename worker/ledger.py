@@ -155,7 +155,7 @@ class Ledger:
         """Book a failed record: a dead letter, its error group, and what it costs the budget."""
         self.tally.failed += 1
         now = datetime.now(UTC)
-        text = self._mask(message)[:_LONGEST_MESSAGE]
+        text = self._words(message)
         letter = DeadLetter(self._encode(key), type_name, text, tries, first_at or now, now)
         self.dead_letters.append(letter)
         self._note(letter)
@@ -163,7 +163,7 @@ class Ledger:
     def refusal(self, key: Key, error: Exception) -> DeadLetter:
         """Make the dead letter of a result that cannot be written."""
         now = datetime.now(UTC)
-        text = self._mask(f"write refused it: {error}")[:_LONGEST_MESSAGE]
+        text = self._words(f"write refused it: {error}")
         return DeadLetter(self._encode(key), type(error).__name__, text, 1, now, now)
 
     def take_batch(self, cursor: JsonKey | None, open_keys: list[JsonKey]) -> Batch:
@@ -178,6 +178,10 @@ class Ledger:
         self.tally = corrected(self.tally, committed)
         for letter in committed.refused:
             self._note(letter)
+
+    def _words(self, message: str) -> str:
+        """Give a message as it may be kept and sent: no secrets, no lone surrogates, not too long."""
+        return self._mask(message).encode(errors="replace").decode()[:_LONGEST_MESSAGE]
 
     def _note(self, letter: DeadLetter) -> None:
         self.last_error = f"{letter.type}: {letter.message}"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 MASK = "***"
 _SHORTEST = 4
@@ -30,7 +30,12 @@ class Mask:
             return
         found = {secret, quote(secret, safe="")}
         if "://" in secret:
-            found |= {urlsplit(secret).password or ""}
+            parts = urlsplit(secret)
+            found |= {
+                parts.password or "",
+                unquote(parts.password or ""),
+                dict(parse_qsl(parts.query)).get("password", ""),
+            }
         self._values = tuple(
             sorted({*self._values, *(value for value in found if len(value) >= _SHORTEST)}, key=len, reverse=True)
         )

@@ -25,7 +25,7 @@ class RunReader:
     async def holder(self, job: str) -> RunView | None:
         """Give the run that holds the job's lease now."""
         async with self._link.using() as connection:
-            row = await connection.fetchrow(f"{_RUNS} WHERE r.lease = $1", job)
+            row = await connection.fetchrow(f"{_RUNS} WHERE r.lease = $1 AND r.lease_until > now()", job)
         return _run(row) if row else None
 
     async def latest(self, job: str | None, limit: int) -> list[RunView]:
@@ -38,7 +38,9 @@ class RunReader:
 
 
 _RUNS = """
-SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.status, r.detail, r.attempt, r.tally::text AS tally,
+SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.detail,
+    CASE WHEN r.lease_until < now() THEN 'interrupted' ELSE r.status END AS status, -- killed, and nobody took over yet
+    r.attempt, r.tally::text AS tally,
     coalesce(r.cursor, 'null')::text AS cursor, r.created_at, r.ended_at, r.heartbeat_at, a.exit_code,
     coalesce(a.summary, 'null')::text AS summary,
     (SELECT sum(extract(epoch FROM coalesce(d.ended_at, now()) - d.started_at))::float FROM worker.attempts d
