@@ -43,7 +43,8 @@ class Proxy:
         """New connections are cut at once."""
         self.delay_s = 0.0
         """Each message of a client waits so long before it is handed on."""
-        self.connections = 0
+        self.connections = self.messages = 0
+        """How many there were, in all."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -119,6 +120,7 @@ class Proxy:
         while True:
             message = await _message(reader, first)
             first = first and message[4:8] == _SSL_REQUEST
+            self.messages += 1
             planned = next((planned for planned in self._breaks if planned.meets(message)), None)
             if planned is None:
                 await asyncio.sleep(self.delay_s)

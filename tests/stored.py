@@ -57,7 +57,7 @@ class Payments:
         WHERE p.id = answer.id AND p.status = 'old' RETURNING p.id"""
 
     def __init__(self, link: Link, store: PostgresStore) -> None:
-        self._link = link
+        self._link, self.store = link, store
         self.writes = 0
         """How often `write` was called."""
         self.writer = Writer(self.write, self.letter, store.is_refusal)

@@ -15,8 +15,8 @@ from stored import do
 from worker.database import Link
 from worker.sources.postgres import _DECODE, PostgresQuery, query
 
-TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=12)
-MOMENTS = {"min_value": datetime(1, 1, 1), "max_value": datetime(9999, 12, 31)}
+TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
+LAST = datetime(9999, 12, 31)
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "int2": st.integers(-(2**15), 2**15 - 1),
@@ -27,8 +27,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "bpchar": TEXT.map(lambda text: text.rstrip(" ")),
     "uuid": st.uuids(),
     "numeric": st.decimals(allow_nan=False, allow_infinity=False, places=8) | st.integers().map(Decimal),
-    "timestamptz": st.datetimes(**MOMENTS, timezones=st.just(UTC)) | st.sampled_from([datetime.max, datetime.min]),
-    "timestamp": st.datetimes(**MOMENTS),
+    "timestamptz": st.datetimes(max_value=LAST).map(lambda at: at.replace(tzinfo=UTC))
+    | st.sampled_from([datetime.max, datetime.min]),
+    "timestamp": st.datetimes(max_value=LAST),
     "date": st.dates(),
     "time": st.times(),
 }

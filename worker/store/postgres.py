@@ -156,7 +156,7 @@ class PostgresStore:
             if number is None:
                 raise LeaseLost(f"a newer attempt holds run {self._run_id}; this page is not committed")
             wrote = await writing(batch.results, connection, careful)
-            committed = Committed(number, wrote.changed, wrote.refused)
+            committed = Committed(number, wrote.changed, tuple(wrote.refused))
             if letters := [*batch.dead_letters, *wrote.refused]:
                 await connection.execute(_DEAD_LETTERS, self._run_id, *_columns(letters))
             tally = self._before.plus(corrected(batch.tally, committed))
