@@ -39,8 +39,8 @@ class Proxy:
         self._breaks: list[Break] = []
         self._open: dict[asyncio.StreamWriter, asyncio.StreamWriter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.refusing = False
-        """New connections are cut at once."""
+        self.refusing = 0.0
+        """So many new connections are cut at once; `math.inf` for all."""
         self.delay_s = 0.0
         """Each message of a client waits so long before it is handed on."""
         self.connections = self.messages = 0
@@ -93,7 +93,8 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.connections += 1
-        if self.refusing:
+        if self.refusing > 0:
+            self.refusing -= 1
             client.transport.abort()
             return
         answers, server = await asyncio.open_connection(self._target.hostname, self._target.port)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any
 
 import asyncpg
@@ -103,6 +104,6 @@ async def do(link: Link, sql: str) -> None:
 
 async def as_modest(connection: "asyncpg.Connection[Any]", url: str) -> str:
     """Give the URL for a new role that has no rights but to connect."""
-    role = f"modest_{url.rpartition('/')[2]}"
+    role = f"modest_{token_hex(8)}"
     await connection.execute(f"CREATE ROLE {role} LOGIN")
     return url.replace("postgres@", f"{role}@")
