@@ -1,17 +1,27 @@
-"""What many tests share: one real PostgreSQL, and a fresh database on it for each test that asks."""
+"""What many tests share: real PostgreSQL servers, and a fresh database on one for each test that asks."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
+import pytest
 import pytest_asyncio
+from local_stack import SYSTEM
 
+from worker.database import Link
 from worker.local.postgres import Postgres
+from worker.store.migrate import migrate
 
 pytest_plugins = ["worker.testing.plugin"]
 
 # looptime asks for the current event loop before each test, and Python 3.11 would make one, which nobody closes, if the first
 # test of a session is not async.
 asyncio.set_event_loop(None)
+
+_EMPTY = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+    DROP SCHEMA IF EXISTS worker CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public;
+    GRANT USAGE ON SCHEMA public TO PUBLIC"""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -27,3 +37,33 @@ async def database_url(postgres_server: Postgres) -> AsyncIterator[str]:
     url = await postgres_server.database()
     yield url
     await postgres_server.drop(url)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=[None, *SYSTEM], ids=str)
+async def each_server(request: pytest.FixtureRequest) -> AsyncIterator[Postgres]:
+    """Give a server of each PostgreSQL: the wheel's, and those that the system has."""
+    async with Postgres(request.param) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def each_url(each_server: Postgres) -> AsyncIterator[str]:
+    """Give an empty database on each PostgreSQL: emptied afterwards, which is faster than making one."""
+    yield each_server.url
+    connection = await asyncpg.connect(each_server.url)
+    await connection.execute(_EMPTY)
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def link(each_url: str) -> AsyncIterator[Link]:
+    """Give a link to an empty database on each PostgreSQL."""
+    async with Link(each_url, "test") as link:
+        yield link
+
+
+@pytest_asyncio.fixture
+async def store_url(each_url: str, link: Link) -> str:
+    """Give a database with the run store's schema on each PostgreSQL."""
+    await migrate(link)
+    return each_url

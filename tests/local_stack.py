@@ -15,6 +15,9 @@ from worker.local.provider_process import ProviderOptions
 from worker.local.seed import seed
 from worker.local.serve import serve
 
+SYSTEM = sorted(Path("/usr/lib/postgresql").glob("1[5-9]/bin"))
+"""The programs of each PostgreSQL that the system has, of those that the worker supports."""
+
 SEED = Path(__file__).parent.parent / "jobs" / "poll_payments.sql"
 
 

@@ -173,6 +173,9 @@ class Savepoints:
             self.written = before
             raise
 
+    async def execute(self, statement: str) -> None:
+        """Check nothing: it knows no constraints."""
+
 
 def a_letter(refused: Result, error: Exception) -> DeadLetter:
     """Make the letter of a refused result."""

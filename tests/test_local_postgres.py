@@ -12,14 +12,13 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
-from local_stack import command, ends
+from local_stack import SYSTEM, command, ends
 
 from worker.errors import Faults
 from worker.local import postgres, programs
 from worker.local.postgres import Postgres
 from worker.local.unprivileged import closed_folder
 
-SYSTEM = sorted(Path("/usr/lib/postgresql").glob("1[5-9]/bin"))
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
 
 

@@ -5,17 +5,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 
-from worker.errors import Transient
+from worker.errors import Faults, Transient
 
-_AWAY = ("08", "53", "57", "40", "55", "25P03")
-"""SQLSTATEs that pass by themselves: connection, resources, operator (shutdown, cancelled), rollback, lock; a transaction
-that the server ended because we were silent in it for too long."""
-_READ_ONLY = "25006"
-"""What a primary that became a replica says to a write: a failover is under way."""
+_AWAY = ("08", "53", "57", "40", "55006", "55P03", "25006", "25P03", "25P04")
+"""SQLSTATEs that pass by themselves: connection, resources, operator (shutdown, cancelled), rollback, lock; a primary that
+became a replica (a failover is under way); a session that the server ended because a transaction of it took too long."""
 _REFUSED = ("28", "3D", "42501")
 """SQLSTATE of credentials, database or rights that are wrong: waiting would not help."""
 _COMMAND_TIMEOUT_S = 60.0
@@ -24,11 +22,12 @@ _GOODBYE_S = 0.5
 
 def is_away(error: BaseException) -> bool:
     """Tell whether an error says that the database cannot be used for now, rather than that the request is wrong."""
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return True  # a table changed under a prepared statement: a new connection prepares it anew
     if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        return (state.startswith(_AWAY) or state == _READ_ONLY) and not is_refused(error)
+        return (error.sqlstate or "").startswith(_AWAY)
     if isinstance(error, asyncpg.InterfaceError):
-        return "clos" in str(error) or "released" in str(error) or "in progress" in str(error)
+        return str(error).endswith("connection is closed")  # others quote values, which may say anything
     return isinstance(error, (OSError, TimeoutError, asyncpg.InternalClientError))
 
 
@@ -38,9 +37,11 @@ def is_refused(error: BaseException) -> bool:
 
 
 def where(url: str) -> str:
-    """Name a database without its password: host, port and name."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path or '/'}"
+    """Name a database by host, port and name: without user, password and options."""
+    parts, options = urlsplit(url), dict(parse_qsl(urlsplit(url).query))
+    host = unquote(parts.netloc.rpartition("@")[2]) or options.get("host", "localhost")
+    port = "" if host.rpartition(":")[2].isdecimal() else f":{options.get('port', 5432)}"
+    return f"{host}{port}/{parts.path.lstrip('/') or options.get('database') or options.get('dbname', '')}"
 
 
 class Link:
@@ -62,7 +63,10 @@ class Link:
 
     @asynccontextmanager
     async def using(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
-        """Lend the connection; an error that says the database is away comes out as `Transient`, and the next use connects anew."""
+        """Lend the connection; an error that says the database is away comes out as `Transient`, and the next use connects anew.
+
+        Raises Faults where the server does not let us in: wrong credentials, no such database, an option it does not know.
+        """
         async with self._one_at_a_time:
             try:
                 yield await self._connected()
@@ -86,13 +90,25 @@ class Link:
 
     async def _connected(self) -> "asyncpg.Connection[Any]":
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                self.url,
-                timeout=self._timeout_s,
-                command_timeout=_COMMAND_TIMEOUT_S,
-                server_settings={"application_name": f"worker {self._purpose}"},
-            )
+            try:
+                self._connection = await self._connect()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if is_away(error):
+                    raise
+                raise Faults([f"database {where(self.url)} refuses the connection: {said(error)}"]) from error
+            except ValueError as error:  # its words may quote any part of the URL
+                raise Faults(
+                    [f"the URL of database {where(self.url)} is malformed (its value is not shown)"]
+                ) from error
         return self._connection
+
+    async def _connect(self) -> "asyncpg.Connection[Any]":
+        return await asyncpg.connect(
+            self.url,
+            timeout=self._timeout_s,
+            command_timeout=_COMMAND_TIMEOUT_S,
+            server_settings={"application_name": f"worker {self._purpose}"},
+        )
 
     def _forget(self) -> None:
         if self._connection is not None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 MASK = "***"
 _SHORTEST = 4
@@ -30,8 +30,7 @@ class Mask:
             return
         found = {secret, quote(secret, safe="")}
         if "://" in secret:
-            password = _password(secret)
-            found |= {password, unquote(password)}
+            found |= _passwords(secret)
         self._values = tuple(
             sorted({*self._values, *(value for value in found if len(value) >= _SHORTEST)}, key=len, reverse=True)
         )
@@ -44,11 +43,13 @@ class Mask:
         return _SHAPES.sub(_shape, text)
 
 
-def _password(url: str) -> str:
+def _passwords(url: str) -> set[str]:
     try:
-        return urlsplit(url).password or ""
+        parts = urlsplit(url)
+        password = parts.password or ""
     except ValueError:  # no URL after all, as with a `[` in the password: the shapes catch what they can
-        return ""
+        return set()
+    return {password, unquote(password), dict(parse_qsl(parts.query)).get("password", "")}
 
 
 def _shape(match: re.Match[str]) -> str:

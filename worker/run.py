@@ -6,7 +6,7 @@ The command line, the admin API's child processes and the tests all come through
 import asyncio
 import contextlib
 import shlex
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -22,7 +22,7 @@ from worker.limits import Limits
 from worker.mask import Mask
 from worker.rate import RateLimit
 from worker.scope import encode, secrets, shown, whole
-from worker.source import Source
+from worker.source import Key, Source
 from worker.stop import Stop, StopPlan
 from worker.tally import Tally
 from worker.verdict import Verdict
@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 _COUNTING_S = 10.0
 _HISTORY_S = 2.0
+_LOOKS = 20
+"""So often is a holder looked at while it is watched."""
 _SAMPLES = 5
 
 
@@ -46,6 +48,10 @@ class Store(Protocol):
 
     async def claim(self, claim: Claim, successor_of: Held | None = None) -> Granted | Held | Over:
         """Take the lease and begin an attempt, or say why not."""
+        ...
+
+    async def newer(self) -> str | None:
+        """Say so when the store was made for a newer worker."""
         ...
 
     async def heartbeat(self) -> None:
@@ -107,21 +113,31 @@ class _Attempt:
         self._engine: Engine | None = None
 
     async def make(self) -> Summary:
+        try:
+            return await self._make()
+        finally:
+            await self._leave()
+
+    async def _make(self) -> Summary:
         parts = self._parts
-        async with parts.run.resources:
-            try:
-                granted = await self._begin()
-            except DatabaseAway as error:
-                return await self._report(self._summary(Verdict.INTERRUPTED, str(error)))
-            if isinstance(granted, Summary):
-                return await self._report(granted)
-            self._start = self._introduce(granted)
-            parts.reporter.started(self._start)
-            try:
-                verdict, detail = await self._work(granted)
-            except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is closed and reported
-                verdict, detail = _broken(error, parts.mask)
-            return await self._finish(verdict, detail)
+        try:
+            granted = await self._begin()
+        except DatabaseAway as error:
+            return await self._report(self._summary(Verdict.INTERRUPTED, parts.mask(str(error))))
+        if isinstance(granted, Summary):
+            return await self._report(granted)
+        self._start = self._introduce(granted)
+        try:
+            after, open_keys = _checkpoint(granted, parts.source)
+        except Faults as faults:
+            await self._close(self._summary(Verdict.NOT_STARTED, str(faults)))
+            raise
+        parts.reporter.started(self._start)
+        try:
+            verdict, detail = await self._work(after, open_keys)
+        except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is closed and reported
+            verdict, detail = _broken(error, parts.mask)
+        return await self._finish(verdict, detail)
 
     # --- before the work ------------------------------------------------------------------------------------------------
 
@@ -138,29 +154,47 @@ class _Attempt:
         if isinstance(answer, Held):
             same = answer.run_id == self._claim.run_id
             detail = f"attempt {answer.attempt} of run {answer.run_id} is at work"
+            if self._parts.stop:
+                return self._summary(Verdict.INTERRUPTED, f"{self._parts.stop.reason}, while watching whether {detail}")
             return self._summary(Verdict.ALREADY_RUNNING if same else Verdict.OVERLAPPED, detail)
         return answer
 
     async def _check(self) -> None:
         """Find every fault at once: schema, query, and what the job itself checks (with a permit: it may make a call)."""
         parts = self._parts
-        await parts.job.open(parts.run)
-        await parts.rates[_main(parts.limits)].acquire()
-        found = await asyncio.gather(
-            self._patiently(parts.store.check), self._patiently(parts.source.check), parts.job.check(parts.run)
-        )
-        if faults := [fault for faults in found for fault in faults]:
-            raise Faults(parts.mask(fault) for fault in faults)
+        faults = await _asked("open", parts.job.open(parts.run))
+        checks = [] if faults else [_asked("check", self._job_check())]
+        checks += [self._patiently(parts.store.check), self._patiently(parts.source.check)]
+        broken: list[BaseException] = []
+        for answer in await asyncio.gather(*checks, return_exceptions=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, Faults):
+                broken.append(answer)
+            else:
+                faults += answer.faults if isinstance(answer, Faults) else answer
+        if faults:
+            raise Faults(dict.fromkeys(map(parts.mask, faults)))
+        if broken:
+            raise broken[0]
+        if newer := await self._patiently(parts.store.newer):
+            parts.run.log.warning(newer)
+
+    async def _job_check(self) -> list[str]:
+        await self._parts.rates[_main(self._parts.limits)].acquire()
+        return await self._parts.job.check(self._parts.run)
 
     async def _watch(self, held: Held) -> Granted | Held | Over:
         """Watch the holder for one lease time: if it shows no sign of life, succeed it."""
-        store = self._parts.store
-        until = asyncio.get_running_loop().time() + store.lease_s
-        while asyncio.get_running_loop().time() < until and not self._parts.stop:
-            await asyncio.sleep(store.lease_s / 20)
+        store, clock = self._parts.store, asyncio.get_running_loop().time
+        step, quiet = store.lease_s / _LOOKS, 0
+        while quiet < _LOOKS:
+            await self._pause(step)
+            if self._parts.stop:
+                return held
+            asked = clock()
             answer = await self._patiently(lambda: store.claim(self._claim))
             if not isinstance(answer, Held) or answer.sign != held.sign:
                 return answer
+            quiet = quiet + 1 if clock() - asked < step else 0  # it was away for its holder too
         return await self._patiently(lambda: store.claim(self._claim, successor_of=held))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -174,23 +208,22 @@ class _Attempt:
                 if asyncio.get_running_loop().time() + pause > until or parts.stop:
                     raise DatabaseAway(f"{error} (waited for {parts.connect_timeout_s:g} s)") from error
                 parts.run.log.warning("waiting for the database: %s", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(parts.stop.wait(), pause)
+            await self._pause(pause)
             pause = min(2.0, pause * 2)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._parts.stop.wait(), seconds)
 
     # --- the work -------------------------------------------------------------------------------------------------------
 
-    async def _work(self, granted: Granted) -> tuple[Verdict, str]:
+    async def _work(self, after: Key | None, open_keys: list[Key]) -> tuple[Verdict, str]:
         parts, source = self._parts, self._parts.source
-        if granted.source not in (None, source.order):
-            raise Faults(
-                [f"the run's cursor is by {granted.source}, the source's key is now {source.order}: run with --restart"]
-            )
         ledger = Ledger(
             keeps_results=parts.job.write is not None,
             encode=source.encode,
             budget=parts.job.errors,
-            before=granted.before,
+            before=self._start.before,
             mask=parts.mask,
             on_group=parts.reporter.failed,
         )
@@ -201,8 +234,8 @@ class _Attempt:
             source,
             sink,
             ledger=ledger,
-            after=None if granted.cursor is None else source.decode(granted.cursor),
-            open_keys=[source.decode(key) for key in granted.open_keys],
+            after=after,
+            open_keys=open_keys,
             max_records=parts.max_records,
             limits=parts.limits,
             rates=parts.rates,
@@ -235,7 +268,7 @@ class _Attempt:
                 await store.heartbeat()
             except Transient as error:
                 self._parts.run.log.debug("no heartbeat: %s", error)
-            except LeaseLost as error:
+            except Exception as error:  # noqa: BLE001 - a lease that nobody renews must not go unnoticed
                 engine.fail(error)
                 return
 
@@ -262,25 +295,24 @@ class _Attempt:
         except Exception as error:  # noqa: BLE001 - a summary without it is a summary
             parts.run.log.debug("no comparison with earlier runs: %r", error)
         summary = self._summary(verdict, detail, history)
-        try:
-            await self._close(summary)
-        except Exception as error:  # noqa: BLE001 - how it ended is to be reported, whatever becomes of this
-            parts.run.log.error("the end of the attempt is not in the run store: %r", error)
-            if verdict.finished:
-                summary = self._summary(
-                    Verdict.INTERRUPTED, "all is done, but the run store could not be told", history
-                )
+        if not await self._close(summary) and verdict.finished:
+            summary = self._summary(Verdict.INTERRUPTED, "all is done, but the run store could not be told", history)
         return await self._report(summary)
 
-    async def _close(self, summary: Summary) -> None:
-        """Close the attempt in the run store: with the run's patience, but from a stop on within the stop plan's time."""
+    async def _close(self, summary: Summary) -> bool:
+        """Close the attempt in the run store, with the run's patience, from a stop on within the stop plan's time; tell whether it did."""
         parts = self._parts
         telling = asyncio.create_task(self._tell(summary))
         stopped = asyncio.create_task(parts.stop.wait())
         await asyncio.wait((telling, stopped), timeout=parts.patience_s, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        async with asyncio.timeout(parts.plan.left_to_commit(parts.stop) if parts.stop else 0):
-            await telling
+        try:
+            async with asyncio.timeout(parts.plan.left_to_commit(parts.stop) if parts.stop else 0):
+                await telling
+        except Exception as error:  # noqa: BLE001 - how it ended is to be reported, whatever becomes of this
+            parts.run.log.error("the end of the attempt is not in the run store: %r", error)
+            return False
+        return True
 
     async def _tell(self, summary: Summary) -> None:
         """Tell the run store until it answers."""
@@ -292,6 +324,13 @@ class _Attempt:
                 self._parts.run.log.warning("waiting for the database: %s", error)
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 2)
+
+    async def _leave(self) -> None:
+        """Close what the job opened; what breaks then changes nothing any more."""
+        try:
+            await self._parts.run.resources.aclose()
+        except Exception:
+            self._parts.run.log.exception("what the job opened could not be closed")
 
     async def _report(self, summary: Summary) -> Summary:
         await self._parts.reporter.ended(summary, self._parts.plan.report)
@@ -398,19 +437,44 @@ def _claim(parts: Parts) -> Claim:
     )
 
 
+def _checkpoint(granted: Granted, source: Source) -> tuple[Key | None, list[Key]]:
+    """Read where the run goes on. Raises Faults where that was noted by another key."""
+    if granted.source not in (None, source.order):
+        raise Faults(
+            [f"the run's cursor is by {granted.source}, the source's key is now {source.order}: run with --restart"]
+        )
+    try:
+        after = None if granted.cursor is None else source.decode(granted.cursor)
+        return after, [source.decode(key) for key in granted.open_keys]
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        raise Faults(
+            [
+                f"the run's cursor {granted.cursor} is no value of {source.order}, whose type has changed: run with --restart"
+            ]
+        ) from error
+
+
+async def _asked(what: str, answering: Awaitable[Iterable[str] | None]) -> list[str]:
+    """Have the job say what is wrong; what it raises is wrong too."""
+    try:
+        return list(await answering or ())
+    except Faults as faults:
+        return list(faults.faults)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the job's author must hear of it before any record is touched
+        return [f"{what}() of the job raised {type(error).__name__}: {error}"]
+
+
 def _main(limits: Limits) -> str:
     return limits.rate.name if limits.rate else "rate"
 
 
 def _broken(error: Exception, mask: Mask) -> tuple[Verdict, str]:
     """Give the verdict on an attempt that something ended."""
-    if isinstance(error, Faults):
-        raise error
     if isinstance(error, LeaseLost):
-        return Verdict.LEASE_LOST, str(error)
+        return Verdict.LEASE_LOST, mask(str(error))
     if isinstance(error, DatabaseAway):
-        return Verdict.INTERRUPTED, str(error)
-    return Verdict.CRASHED, mask(f"{type(error).__name__}: {error}")
+        return Verdict.INTERRUPTED, mask(str(error))
+    return Verdict.CRASHED, mask(f"{type(error).__name__}: {error}".encode(errors="replace").decode())
 
 
 def _judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:

@@ -9,6 +9,10 @@ from worker.ledger import DeadLetter, Wrote
 Write = Callable[[Sequence[Result], Any], Awaitable[Written]]
 
 
+_CHECK_DEFERRED = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
+"""What a constraint would refuse at COMMIT, it refuses here, where it can be told by whom."""
+
+
 class Writer:
     """Write pages for the page commit; `letter` makes the dead letter of a result that was refused."""
 
@@ -40,7 +44,9 @@ class Writer:
         """Write by halves, each in a savepoint, until the results that are refused stand alone."""
         try:
             async with connection.transaction():
-                return await self._all(write, results, connection)
+                wrote = await self._all(write, results, connection)
+                await connection.execute(_CHECK_DEFERRED)
+                return wrote
         except Exception as error:
             if not self._is_refusal(error):
                 raise

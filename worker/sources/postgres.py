@@ -47,11 +47,11 @@ class PostgresQuery:
 
     def __init__(self, sql: str, arguments: Sequence[Any], key: Sequence[str]) -> None:
         self._arguments = tuple(arguments)
-        self._columns = tuple(name.split()[0] for name in key)
-        directions = {[*name.split(), "asc"][1].lower() for name in key}
-        if not key or not directions <= {"asc", "desc"} or len(directions) != 1:
+        parsed = [_column(name) for name in key]
+        self._columns = tuple(name for name, _ in parsed)
+        if not all(self._columns) or len({descending for _, descending in parsed}) != 1:
             raise ValueError(f"a key is columns that are all ascending or all descending, not {key!r}")
-        self._descending = directions == {"desc"}
+        self._descending = parsed[0][1]
         self.order = ", ".join(self._columns) + (" desc" if self._descending else "")
         self._decoders: tuple[Callable[[Any], Any], ...] = ()
         self._one = self._columns[0] if len(self._columns) == 1 else None
@@ -87,17 +87,16 @@ class PostgresQuery:
         return tuple([decode(value) for decode, value in zip(self._decoders, key, strict=True)])
 
     async def check(self) -> list[str]:
-        """Prepare the query: is it sound, and are the key columns there, of types that can be a cursor."""
+        """Try the query: is it sound and allowed, and are the key columns there, of types that can be a cursor."""
         try:
             async with self.link.using() as connection:
-                statement = await connection.prepare(self._sql.first)
-                return self._learn({attribute.name: attribute.type.name for attribute in statement.get_attributes()})
+                return await self._try(connection)
+        except (asyncpg.DataError, asyncpg.InterfaceError) as error:
+            return [f"the job's query does not fit its arguments: {said(error)}"]
         except asyncpg.PostgresError as error:
             if is_refused(error):
                 return [f"the database refuses the job's query: {said(error)}"]
             return [f"the job's query is not sound: {said(error)}"]
-        except (asyncpg.InterfaceError, asyncpg.DataError) as error:
-            return [f"the job's query does not fit its arguments: {said(error)}"]
 
     async def page(self, after: Key | None, size: int) -> Sequence[Record]:
         """Read the next rows after a key."""
@@ -115,14 +114,27 @@ class PostgresQuery:
                 async with connection.transaction():
                     return cast("int", await connection.fetchval(sql, *self._arguments, *position))
             except asyncpg.QueryCanceledError:
-                plan = await connection.fetchval("EXPLAIN (FORMAT JSON) " + sql, *self._arguments, *position)
-                return int(msgspec.json.decode(plan)[0]["Plan"]["Plans"][0]["Plan Rows"])
+                rows = self._sql.all if after is None else self._sql.all_next
+                plan = await connection.fetchval("EXPLAIN (FORMAT JSON) " + rows, *self._arguments, *position)
+                return int(msgspec.json.decode(plan)[0]["Plan"]["Plan Rows"])
 
     async def records(self, keys: Sequence[Key]) -> Sequence[Record]:
         """Read the rows with these keys afresh."""
+        if not keys:
+            return []
         position = [list(column) for column in zip(*keys, strict=True)]
         async with self.link.using() as connection:
             return await connection.fetch(self._sql.by_key, *self._arguments, *position)
+
+    async def _try(self, connection: "asyncpg.Connection[Any]") -> list[str]:
+        statement = await connection.prepare(self._sql.all)
+        wants, given = len(statement.get_parameters()), len(self._arguments)
+        if wants != given:
+            return [f"the job's query has {wants} arguments ($1 …) and is given {given}"]
+        faults = self._learn({attribute.name: attribute.type.name for attribute in statement.get_attributes()})
+        if not faults:  # rights and values are looked at when it is run, were it for no rows
+            await connection.fetch(self._sql.first, *self._arguments, 0)
+        return faults
 
     def _learn(self, types: dict[str, str]) -> list[str]:
         missing = [name for name in self._columns if name not in types]
@@ -136,19 +148,32 @@ class PostgresQuery:
         return []
 
 
+def _column(name: str) -> tuple[str, bool]:
+    """Split a key column's name from its direction; tell whether that is descending."""
+    column, _, direction = name.strip().rpartition(" ")
+    if column and direction.lower() in ("asc", "desc"):
+        return column.strip(), direction.lower() == "desc"
+    return name.strip(), False
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 class _Statements:
     """The job's SELECT, wrapped for each of the questions."""
 
     def __init__(self, sql: str, arguments: int, columns: Sequence[str], descending: bool) -> None:
-        order = ", ".join(f'"{name}"{" DESC" if descending else ""}' for name in columns)
-        names = ", ".join(f'"{name}"' for name in columns)
+        order = ", ".join(f"{_quoted(name)}{' DESC' if descending else ''}" for name in columns)
+        names = ", ".join(map(_quoted, columns))
         marks = ", ".join(f"${arguments + number}" for number in range(1, len(columns) + 1))
         beyond = f"({names}) {'<' if descending else '>'} ({marks})"
         rows = f"(\n{sql}\n) AS source"
         limit = arguments + len(columns) + 1
         self._names, self._arguments, self._rows = names, arguments, rows
-        self.first = f"SELECT * FROM {rows} ORDER BY {order} LIMIT ${arguments + 1}"
-        self.next = f"SELECT * FROM {rows} WHERE {beyond} ORDER BY {order} LIMIT ${limit}"
+        self.all, self.all_next = f"SELECT * FROM {rows}", f"SELECT * FROM {rows} WHERE {beyond}"
+        self.first = f"{self.all} ORDER BY {order} LIMIT ${arguments + 1}"
+        self.next = f"{self.all_next} ORDER BY {order} LIMIT ${limit}"
         self.count = f"SELECT count(*) FROM {rows}"
         self.count_next = f"SELECT count(*) FROM {rows} WHERE {beyond}"
         self.by_key = ""

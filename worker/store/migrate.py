@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import asyncpg
 
@@ -33,11 +34,7 @@ async def migrate(link: Link) -> list[str]:
     """Apply what is missing, all in one transaction; give the names of what was applied."""
     async with link.using() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await connection.execute("CREATE SCHEMA IF NOT EXISTS worker")
-        await connection.execute(
-            "CREATE TABLE IF NOT EXISTS worker.migrations"
-            " (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
-        )
+        await _prepare(connection)
         applied = {row["version"] for row in await connection.fetch("SELECT version FROM worker.migrations")}
         missing = [migration for migration in migrations() if migration.version not in applied]
         for migration in missing:
@@ -46,6 +43,17 @@ async def migrate(link: Link) -> list[str]:
                 "INSERT INTO worker.migrations (version, name) VALUES ($1, $2)", migration.version, migration.name
             )
     return [migration.name for migration in missing]
+
+
+async def _prepare(connection: "asyncpg.Connection[Any]") -> None:
+    """Make schema and table unless they are there: IF NOT EXISTS would ask for the right to make them all the same."""
+    if await connection.fetchval("SELECT to_regnamespace('worker') IS NULL"):
+        await connection.execute("CREATE SCHEMA worker")
+    if await connection.fetchval("SELECT to_regclass('worker.migrations') IS NULL"):
+        await connection.execute(
+            "CREATE TABLE worker.migrations"
+            " (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
 
 
 async def version(link: Link) -> int:

@@ -5,6 +5,7 @@ was given, so an attempt that lost its lease can write nothing (Kleppmann, "How 
 Time is the database's own.
 """
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,7 +34,7 @@ class PostgresStore:
         self.lease_s = lease_s
         self._run_id = ""
         self._attempt = self._token = self._commits = 0
-        self._uncertain = False  # the last commit's answer was lost
+        self._uncertain = False  # a commit was begun and no answer came
         self._before = Tally()
 
     async def check(self) -> list[str]:
@@ -47,7 +48,9 @@ class PostgresStore:
         if found < known:
             state = "is not there" if found == 0 else f"is at version {found}, this worker needs {known}"
             return [f"the run store's schema {state} in database {where(self._link.url)}: run python -m worker migrate"]
-        return []
+        async with self._link.using() as connection:
+            missing = ", ".join(row["missing"] for row in await connection.fetch(_MISSING_RIGHTS))
+        return [f"database {where(self._link.url)} refuses the run store: GRANT {missing}"] if missing else []
 
     async def newer(self) -> str | None:
         """Say so when the database's schema is newer than this worker knows; it can be worked with all the same."""
@@ -65,6 +68,7 @@ class PostgresStore:
         was used with another scope.
         """
         async with self._transaction() as connection:
+            await connection.execute(_ONE_CLAIM_AT_A_TIME, claim.lease)
             row = await _own_row(connection, claim)
             if row["status"] in _OVER and not claim.restart:
                 return Over(Verdict.of(row["status"]), row["ended_at"])
@@ -91,25 +95,22 @@ class PostgresStore:
         May be called again with the same batch after `Transient`: a commit whose answer was lost is recognised by its number.
         Raises LeaseLost when a newer attempt holds the run.
         """
-        if self._uncertain and (recognised := await self._recognise(batch)):
-            self._uncertain = False
-            return recognised
-        try:
-            committed = await self._commit(batch, source, writing, careful=False)
-        except Transient:
-            self._uncertain = True
-            raise
-        except Exception as error:
-            if not batch.results or not self.is_refusal(error):
-                raise
-            committed = await self._commit(batch, source, writing, careful=True)
+        committed = await self._recognise(batch) if self._uncertain else None
+        self._uncertain = True
+        if committed is None:
+            try:
+                committed = await self._commit(batch, source, writing, careful=False)
+            except Exception as error:
+                if not batch.results or not self.is_refusal(error):
+                    raise
+                committed = await self._commit(batch, source, writing, careful=True)
         self._uncertain = False
         self._commits = committed.number
         return committed
 
     async def end(self, summary: Summary) -> None:
         """Close the attempt and give the lease back; a run that was taken over meanwhile is left alone."""
-        verdict, detail, tally = summary.verdict, summary.detail, _json(summary.tally.to_json())
+        verdict, detail, tally = summary.verdict, _text(summary.detail), _json(summary.tally.to_json())
         async with self._transaction() as connection:
             await connection.execute(
                 _CLOSE, self._run_id, self._attempt, verdict.word, verdict.exit_code, detail, tally, _json(summary)
@@ -138,6 +139,8 @@ class PostgresStore:
     async def _begin(self, connection: "asyncpg.Connection[Any]", claim: Claim) -> Granted:
         row = await connection.fetchrow(_TAKE, claim.run_id, claim.lease, self.lease_s, claim.restart)
         assert row is not None, "the row was locked above"
+        if claim.restart:
+            await connection.execute("DELETE FROM worker.dead_letters WHERE run_id = $1", claim.run_id)
         before = Tally.from_json(msgspec.json.decode(row["tally"]))
         before.read = before.finished  # what was not finished will be read again
         await connection.execute(
@@ -161,7 +164,7 @@ class PostgresStore:
             if number is None:
                 raise LeaseLost(f"a newer attempt holds run {self._run_id}; this page is not committed")
             wrote = await writing(batch.results, connection, careful)
-            committed = Committed(number, wrote.changed, wrote.refused)
+            committed = Committed(number, wrote.changed, tuple(wrote.refused))
             if letters := [*batch.dead_letters, *wrote.refused]:
                 await connection.execute(_DEAD_LETTERS, self._run_id, *_columns(letters))
             tally = self._before.plus(corrected(batch.tally, committed))
@@ -171,17 +174,19 @@ class PostgresStore:
         return committed
 
     async def _recognise(self, batch: Batch) -> Committed | None:
-        """Tell whether the commit whose answer was lost got through, from its number; what it left out, from its tally."""
+        """Tell whether the commit whose answer was lost got through, from its number; what it left out, from its tally.
+
+        The server may still be at it: its lock on the row is waited for.
+        """
         async with self._link.using() as connection:
             row = await connection.fetchrow(_COMMITS, self._run_id, self._token)
         if row is None:
             raise LeaseLost(f"a newer attempt holds run {self._run_id}")
         if row["commits"] != self._commits + 1:
             return None
-        self._commits = row["commits"]
         saved, hoped = Tally.from_json(msgspec.json.decode(row["tally"])), self._before.plus(batch.tally)
         refused = saved.failed - hoped.failed
-        return Committed(self._commits, hoped.done - saved.done - refused, lost_refusals=refused)
+        return Committed(row["commits"], hoped.done - saved.done - refused, lost_refusals=refused)
 
 
 _OVER = {verdict.word for verdict in Verdict if verdict.finished}
@@ -206,17 +211,36 @@ async def _own_row(connection: "asyncpg.Connection[Any]", claim: Claim) -> Any:
 def _columns(letters: list[DeadLetter]) -> list[list[Any]]:
     return [
         [_json(letter.key) for letter in letters],
-        [letter.type for letter in letters],
-        [letter.message for letter in letters],
+        [_text(letter.type) for letter in letters],
+        [_text(letter.message) for letter in letters],
         [letter.tries for letter in letters],
         [letter.first_at for letter in letters],
         [letter.last_at for letter in letters],
     ]
 
 
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _text(value: str) -> str:
+    """Give a text that PostgreSQL can hold: there is no NUL in it."""
+    return value.replace("\0", _NO_NUL)
 
+
+def _json(value: Any) -> str:
+    return _ESCAPED_NUL.sub(rf"\1{_NO_NUL}", msgspec.json.encode(value).decode())
+
+
+_NO_NUL = "\N{REPLACEMENT CHARACTER}"
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+_MISSING_RIGHTS = """
+SELECT privilege || ' ON worker.' || name AS missing
+FROM unnest(ARRAY['runs', 'attempts', 'dead_letters']) AS name, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS privilege
+WHERE NOT has_table_privilege('worker.' || name, privilege)
+UNION ALL
+SELECT 'DELETE ON worker.dead_letters' WHERE NOT has_table_privilege('worker.dead_letters', 'DELETE')
+UNION ALL
+SELECT 'USAGE ON SEQUENCE worker.tokens' WHERE NOT has_sequence_privilege('worker.tokens', 'USAGE')"""
+
+_ONE_CLAIM_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('worker lease ' || $1, 0))"
 
 _MORTAL = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"  # not for the session: poolers share it
 
@@ -266,7 +290,7 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::timestamptz[], $7
 ON CONFLICT (run_id, key) DO UPDATE SET type = excluded.type, message = excluded.message,
     tries = dead_letters.tries + excluded.tries, last_at = excluded.last_at"""
 
-_COMMITS = "SELECT commits, tally::text AS tally FROM worker.runs WHERE run_id = $1 AND token = $2"
+_COMMITS = "SELECT commits, tally::text AS tally FROM worker.runs WHERE run_id = $1 AND token = $2 FOR UPDATE"
 
 _CLOSE = """
 UPDATE worker.attempts SET ended_at = now(), verdict = $3, exit_code = $4, detail = $5, tally = $6::text::jsonb,
@@ -280,8 +304,8 @@ WHERE run_id = $1 AND token = $2"""
 _HISTORY = """
 SELECT count(*) AS runs,
     percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_s) AS duration_s,
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY (tally->>'read')::float) AS records,
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY (tally->>'failed')::float) AS failed
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(tally->>'read', '0')::float) AS records,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY coalesce(tally->>'failed', '0')::float) AS failed
 FROM (
     SELECT r.tally, (SELECT sum(extract(epoch FROM a.ended_at - a.started_at))::float FROM worker.attempts a
                      WHERE a.run_id = r.run_id) AS duration_s

@@ -1,0 +1,98 @@
+"""worker/store/reading.py: what doors and reports hear of a run is what the run store holds."""
+
+import pytest
+from examples import a_summary
+from stored import Payments, a_batch, a_claim, do, granted
+
+from worker.claim import Held
+from worker.database import Link
+from worker.runs import RUNNING
+from worker.store.postgres import PostgresStore
+from worker.store.reading import RunReader
+from worker.tally import Tally
+from worker.verdict import Verdict
+
+
+@pytest.fixture
+async def store(store_url: str, link: Link) -> PostgresStore:
+    """Give an empty run store."""
+    return PostgresStore(link)
+
+
+async def test_reading_finds_nothing_where_nothing_is(store: PostgresStore, link: Link) -> None:
+    """No run, no holder, no history."""
+    reader = RunReader(link)
+    assert await reader.find("poll-payments:x") is None
+    assert await reader.holder("poll-payments") is None
+    assert await reader.latest(None, 10) == []
+
+
+async def test_reading_follows_a_run(store: PostgresStore, link: Link) -> None:
+    """While it works, and when it has ended: status, counts, exit code, attempts, summary."""
+    reader, run_id = RunReader(link), "poll-payments:2026-11-22"
+    await granted(store, a_claim(scope={"merchant_id": 42}, task_arn="arn:1", host="here"))
+    await store.commit(a_batch({}, cursor=7), "id", Payments(link, store).writer)
+    live = await reader.find(run_id)
+    assert live is not None
+    assert (live.status, live.live, live.exit_code, live.summary) == (RUNNING, True, None, None)
+    assert (live.scope, live.cursor, live.attempt, live.dry_run) == ({"merchant_id": 42}, [7], 1, False)
+    assert (live.attempts[0].task_arn, live.attempts[0].host, live.attempts[0].verdict) == ("arn:1", "here", None)
+    assert await reader.holder("poll-payments") is not None
+    await store.end(a_summary(Verdict.ABORTED, detail="why", tally=Tally(read=5, failed=5)))
+    ended = await reader.find(run_id)
+    assert ended is not None
+    assert (ended.status, ended.live, ended.exit_code, ended.detail) == ("aborted", False, 1, "why")
+    assert ended.summary is not None
+    assert ended.summary["tally"]["failed"] == 5
+    assert ended.duration_s is not None
+    assert (ended.attempts[0].verdict, ended.attempts[0].exit_code) == ("aborted", 1)
+    assert await reader.holder("poll-payments") is None
+
+
+async def test_reading_a_run_that_was_killed(store: PostgresStore, link: Link) -> None:
+    """Once its lease has expired it no longer runs, and holds nothing that would keep another from being started."""
+    await granted(store)
+    await do(link, "UPDATE worker.runs SET lease_until = now() - interval '1 second'")
+    killed = await RunReader(link).find("poll-payments:2026-11-22")
+    assert killed is not None
+    assert (killed.status, killed.live, killed.exit_code) == ("interrupted", False, 75)
+    assert await RunReader(link).holder("poll-payments") is None
+
+
+async def test_reading_lists_all_attempts(store: PostgresStore, link: Link) -> None:
+    """In their order, with how each ended; the killed one too."""
+    await granted(store)
+    held = await store.claim(a_claim())
+    assert isinstance(held, Held)
+    await store.claim(a_claim(), successor_of=held)
+    run = await RunReader(link).find("poll-payments:2026-11-22")
+    assert run is not None
+    assert [(attempt.number, attempt.verdict, attempt.detail) for attempt in run.attempts] == [
+        (1, "interrupted", "killed"),
+        (2, None, ""),
+    ]
+
+
+async def test_reading_the_latest_of_many(store: PostgresStore, link: Link) -> None:
+    """Newest first, of one job or of all, no more than asked for, by the indexes made for it."""
+    await do(
+        link,
+        "INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status, created_at) "
+        "SELECT j || ':' || n, j, n, '{}', '', 'dry-run', 'succeeded', now() - make_interval(mins => n) "
+        "FROM generate_series(1, 3000) AS n, unnest(ARRAY['a', 'b']) AS j; ANALYZE worker.runs",
+    )
+    reader = RunReader(link)
+    assert [run.run_id for run in await reader.latest(None, 4)] == ["a:1", "b:1", "a:2", "b:2"]
+    ours = await reader.latest("b", 3)
+    assert [run.run_id for run in ours] == ["b:1", "b:2", "b:3"]
+    assert all(run.dry_run and run.exit_code == 0 and run.attempts == () for run in ours)
+    assert len(await reader.latest("b", 5_000)) == 3_000
+
+
+async def test_reading_waits_for_no_commit(store: PostgresStore, store_url: str, link: Link) -> None:
+    """A page commit that takes its time keeps nobody from looking."""
+    await granted(store)
+    async with Link(store_url, "reader") as other, link.using() as connection, connection.transaction():
+        await connection.execute("UPDATE worker.runs SET commits = 1")
+        run = await RunReader(other).find("poll-payments:2026-11-22")
+    assert run is not None
