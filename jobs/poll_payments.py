@@ -35,7 +35,7 @@ class PollPayments(Job[Payments]):
 
     schedule = Every(minutes=5)
     timeout = minutes(20)
-    limits = Limits(concurrency=64, rate=Rate(90, name="stripe"), page_size=500, max_age=30, record_timeout=20)
+    limits = Limits(concurrency=64, rate=Rate(90, name="stripe"), page_size=500, max_age=30, record_timeout=12)
     errors = ErrorBudget(share=0.2, tolerated=0.01)
     secrets = ("STRIPE_API_KEY",)
     environment = {"STRIPE_API_BASE": "https://api.stripe.com"}

@@ -18,8 +18,9 @@ from worker.job import Job, Results, Run
 from worker.limits import Limits
 from worker.mask import Mask
 from worker.outcome import Outcome, done
+from worker.parts import Parts
 from worker.rate import RateLimit
-from worker.run import Parts, attempt
+from worker.run import attempt
 from worker.scope import Scope
 from worker.source import Record, Source
 from worker.sources.postgres import PostgresQuery, query

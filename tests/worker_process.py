@@ -65,6 +65,12 @@ class Worker:
                 return raw.decode()
         raise AssertionError(f"no {wanted!r}: {await self.errors()}")
 
+    async def output(self) -> str:
+        """Give all that it writes to standard output; it must exit 0."""
+        written, errors = await self._process.communicate()
+        assert self._process.returncode == 0, errors.decode()
+        return written.decode()
+
     async def exit_code(self) -> int:
         """Read to the end, whatever it writes, and give the exit code."""
         await self._process.communicate()

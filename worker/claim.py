@@ -1,13 +1,25 @@
-"""What an attempt asks of the run store before it works, and the answers it may get."""
+"""The port to the run store: what an attempt asks before it works, the answers it may get, and what it tells."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from worker.events import History, Summary
+from worker.ledger import Batch, Committed, Writing
 from worker.source import JsonKey
 from worker.tally import Tally
 from worker.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which dead letters of a run are to be replayed: all, those of one error type, or the one with this key."""
+
+    error: str | None = None
+    key: str | None = None
+    """As the messages show it: its parts with commas between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +39,8 @@ class Claim:
     task_arn: str | None = None
     host: str = ""
     version: str = ""
+    replay: Selection | None = None
+    """Work on the run's dead letters alone."""
     restart: bool = False
     """Begin anew, whatever the run has reached before."""
 
@@ -51,6 +65,10 @@ class Granted:
     open_keys: list[JsonKey]
     before: Tally
     """What the attempts before this one have finished."""
+    forgiven: Tally = field(default_factory=Tally)
+    """The part of it that the error budget does not count: an abort begins it anew."""
+    replay: int | None = None
+    """Which replay of the run's dead letters this is; None: it is an attempt at the run itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +89,53 @@ class Over:
 
 
 Answer: TypeAlias = Granted | Held | Over
+
+
+class Store(Protocol):
+    """The run store, as an attempt uses it."""
+
+    lease_s: float
+
+    async def check(self) -> list[str]:
+        """Find what keeps the store from being used."""
+        ...
+
+    async def claim(self, claim: Claim, successor_of: Held | None = None) -> Granted | Held | Over:
+        """Take the lease and begin an attempt, or say why not."""
+        ...
+
+    async def newer(self) -> str | None:
+        """Say so when the store was made for a newer worker."""
+        ...
+
+    async def follow(self, run_id: str) -> Verdict | None:
+        """Give the verdict with which a run that somebody holds came to rest; None while it is held."""
+        ...
+
+    async def letters(self, after: JsonKey | None, size: int) -> Sequence[JsonKey]:
+        """Give the keys of the next dead letters that the replay has selected."""
+        ...
+
+    async def mend(self, keys: Sequence[JsonKey]) -> None:
+        """Forget dead letters whose records are gone."""
+        ...
+
+    async def heartbeat(self) -> None:
+        """Renew the lease."""
+        ...
+
+    async def commit(self, batch: Batch, source: str, writing: Writing) -> Committed:
+        """Commit a page."""
+        ...
+
+    async def end(self, summary: Summary) -> None:
+        """Close the attempt and give the lease back."""
+        ...
+
+    async def history(self, claim: Claim) -> History | None:
+        """Give the median of the runs before this one."""
+        ...
+
+    def is_refusal(self, error: Exception) -> bool:
+        """Tell whether a failed write may be one result's own fault."""
+        ...

@@ -71,7 +71,7 @@ class Engine:
         patience_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._job, self._run, self._source, self._sink = job, run, source, sink
+        self._job, self._run, self.source, self._sink = job, run, source, sink
         self._limits, self._rates, self._stop, self._plan = limits, rates, stop, plan
         self._retry: Retry = job.retry
         self._reporter = reporter
@@ -315,7 +315,7 @@ class Engine:
 
     async def _commit(self) -> None:
         began = self._clock()
-        encode, key_of = self._source.encode, self.supply.key_of
+        encode, key_of = self.source.encode, self.supply.key_of
         self.ledger.tally.read = self.supply.read
         cursor = self.supply.cursor()
         in_slots = [key_of(slot.taken) for slot in self._slots if slot.taken is not None]

@@ -117,6 +117,8 @@ class Summary:
 
     start: Start
     verdict: Verdict
+    followed: Verdict | None = None
+    """The verdict of the attempt that this one waited for instead of working itself."""
     detail: str = ""
     """Why, in one sentence: the stop's reason, the spent budget, the crash, the other run."""
     ended_at: datetime
@@ -143,6 +145,11 @@ class Summary:
     """Label to URL: logs, task, console, where known."""
     next_command: str | None = None
     """The command that comes next: resume, replay."""
+
+    @property
+    def exit_code(self) -> int:
+        """Give the process's exit code: that of whom it followed, where it followed somebody."""
+        return (self.followed or self.verdict).exit_code
 
 
 class Reporter:

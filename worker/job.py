@@ -63,11 +63,20 @@ class Run(Generic[S]):
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("job"))
     permits: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
+    identify: Callable[[Record], str] = field(default=str)
 
     @property
     def run_id(self) -> str:
         """Give the run's name everywhere: `job:run-key`."""
         return f"{self.job}:{self.run_key}"
+
+    def idempotency_key(self, record: Record) -> str:
+        """Give what tells the other side that a call for this record is the same call again.
+
+        It is the same over retries and resumes within the run; a replay of what had failed makes a new one, for an API may
+        answer a known key with the failure that it has stored.
+        """
+        return self.identify(record)
 
     async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
         """Open what the attempt shares; it is closed at the attempt's end, last opened first."""

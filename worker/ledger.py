@@ -45,6 +45,8 @@ class Batch:
     open_keys: list[JsonKey]
     tally: Tally
     """The attempt's, as if every result were written."""
+    mended: Sequence[JsonKey] = ()
+    """Of a replay: the dead letters that are none any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +102,18 @@ class Ledger:
         self,
         *,
         keeps_results: bool,
+        mends: bool = False,
         encode: Callable[[Key], JsonKey],
         budget: ErrorBudget,
         before: Tally,
+        forgiven: Tally | None = None,
         mask: Mask,
         on_group: Callable[[ErrorGroup], None],
     ) -> None:
         self._keeps_results, self._encode, self._mask, self._on_group = keeps_results, encode, mask, on_group
-        self._before = before
+        self._before, self._mends = before, mends
+        # What the budget counts of the attempts before: nothing of a run whose failed records are being replayed.
+        self._spent = Tally() if mends else before.minus(forgiven or Tally())
         self._spending = Spending(budget)
         self._groups: dict[str, ErrorGroup] = {}
         self.tally = Tally()
@@ -115,6 +121,7 @@ class Ledger:
         """The counts as of the last page commit: what is finished and not in it is unfinished after all."""
         self.results: list[Result] = []
         self.dead_letters: list[DeadLetter] = []
+        self._mended: list[JsonKey] | None = [] if mends else None
         self.last_error: str | None = None
         self.overdrawn: str | None = None
         """Why the run must end, once its error budget is spent."""
@@ -127,7 +134,11 @@ class Ledger:
     @property
     def run_tally(self) -> Tally:
         """Give the run's counts over all its attempts."""
-        return self._before.plus(self.tally)
+        return self.run_total(self.tally)
+
+    def run_total(self, attempt: Tally) -> Tally:
+        """Give the run's counts with this tally as the attempt's."""
+        return self._before.after_replay(attempt) if self._mends else self._before.plus(attempt)
 
     def groups(self) -> tuple[ErrorGroup, ...]:
         """Give the error groups, the largest first."""
@@ -137,6 +148,8 @@ class Ledger:
         self, record: Record, key: Callable[[], Key], outcome: object, tries: int, first_at: datetime | None
     ) -> None:
         """Book what `process` returned."""
+        if self._mended is not None and type(outcome) in (Done, Skipped):
+            self._mended.append(self._encode(key()))
         if type(outcome) is Done:
             self.tally.done += 1
             if self._keeps_results:
@@ -169,8 +182,10 @@ class Ledger:
 
     def take_batch(self, cursor: JsonKey | None, open_keys: list[JsonKey]) -> Batch:
         """Hand over everything that is finished and not committed."""
-        batch = Batch(self.results, self.dead_letters, cursor, open_keys, self.tally.copy())
+        batch = Batch(self.results, self.dead_letters, cursor, open_keys, self.tally.copy(), self._mended or ())
         self.results, self.dead_letters = [], []
+        if self._mended is not None:
+            self._mended = []
         return batch
 
     def committed(self, batch: Batch, committed: Committed) -> None:
@@ -186,7 +201,7 @@ class Ledger:
     def _note(self, letter: DeadLetter) -> None:
         self.last_error = f"{letter.type}: {letter.message}"
         self._group(letter.type, letter.message, ", ".join(map(str, letter.key)))
-        self.overdrawn = self._spending.failed(self.run_tally, self.tally) or self.overdrawn
+        self.overdrawn = self._spending.failed(self._spent.plus(self.tally), self.tally) or self.overdrawn
 
     def _group(self, type_name: str, message: str, sample_key: str) -> None:
         name = fingerprint(type_name, message)

@@ -1,102 +1,35 @@
-"""One attempt, from claim to exit code: check, take the lease, resume, work, commit, report.
+"""One attempt, from claim to verdict: begin, resume, work, commit, close, report.
 
 The command line, the admin API's child processes and the tests all come through here; what they give is the parts.
 """
 
 import asyncio
 import contextlib
-import shlex
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from worker import process
-from worker.claim import Claim, Granted, Held, Over
+from worker.beginning import Beginning, Idle, checkpoint
+from worker.claim import Granted
+from worker.ending import broken, judged, next_command
 from worker.engine import Engine
-from worker.errors import DatabaseAway, Faults, LeaseLost, Transient
-from worker.events import History, Reporter, Start, Summary, Task
-from worker.job import Job, Result, Run
-from worker.ledger import Batch, Committed, DeadLetter, Ledger, Writing
-from worker.limits import Limits
-from worker.mask import Mask
-from worker.rate import RateLimit
-from worker.scope import encode, secrets, shown, whole
-from worker.source import Key, Source
-from worker.stop import Stop, StopPlan
+from worker.errors import DatabaseAway, Faults, Transient
+from worker.events import History, Start, Summary
+from worker.ledger import Ledger
+from worker.parts import Parts
+from worker.replay import DeadLetters
+from worker.scope import shown
+from worker.sink import PageCommits
+from worker.source import JsonKey, Key, Record
 from worker.tally import Tally
 from worker.verdict import Verdict
-from worker.writing import Writer
-
-T = TypeVar("T")
 
 _COUNTING_S = 10.0
 _HISTORY_S = 2.0
-_LOOKS = 20
-"""So often is a holder looked at while it is watched."""
-_SAMPLES = 5
-
-
-class Store(Protocol):
-    """The run store, as an attempt uses it."""
-
-    lease_s: float
-
-    async def check(self) -> list[str]:
-        """Find what keeps the store from being used."""
-        ...
-
-    async def claim(self, claim: Claim, successor_of: Held | None = None) -> Granted | Held | Over:
-        """Take the lease and begin an attempt, or say why not."""
-        ...
-
-    async def newer(self) -> str | None:
-        """Say so when the store was made for a newer worker."""
-        ...
-
-    async def heartbeat(self) -> None:
-        """Renew the lease."""
-        ...
-
-    async def commit(self, batch: Batch, source: str, writing: Writing) -> Committed:
-        """Commit a page."""
-        ...
-
-    async def end(self, summary: Summary) -> None:
-        """Close the attempt and give the lease back."""
-        ...
-
-    async def history(self, claim: Claim) -> History | None:
-        """Give the median of the runs before this one."""
-        ...
-
-    def is_refusal(self, error: Exception) -> bool:
-        """Tell whether a failed write may be one result's own fault."""
-        ...
-
-
-@dataclass(kw_only=True)
-class Parts:
-    """What the front door builds for an attempt."""
-
-    job: Job[Any]
-    run: Run[Any]
-    source: Source
-    store: Store
-    limits: Limits
-    rates: dict[str, RateLimit]
-    stop: Stop
-    plan: StopPlan
-    mask: Mask
-    task: Task = field(default_factory=Task)
-    version: str = ""
-    host: str = ""
-    reporter: Reporter = field(default_factory=Reporter)
-    links: dict[str, str] = field(default_factory=dict)
-    max_records: int | None = None
-    restart: bool = False
-    connect_timeout_s: float = 60.0
-    patience_s: float = 300.0
 
 
 async def attempt(parts: Parts) -> Summary:
@@ -107,10 +40,10 @@ async def attempt(parts: Parts) -> Summary:
 class _Attempt:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._claim = _claim(parts)
         self._began = asyncio.get_running_loop().time()
         self._start = self._introduce(None)
         self._engine: Engine | None = None
+        self._samples: Sequence[str] = ()
 
     async def make(self) -> Summary:
         try:
@@ -121,117 +54,47 @@ class _Attempt:
     async def _make(self) -> Summary:
         parts = self._parts
         try:
-            granted = await self._begin()
+            begun = await Beginning(parts).get()
         except DatabaseAway as error:
             return await self._report(self._summary(Verdict.INTERRUPTED, parts.mask(str(error))))
-        if isinstance(granted, Summary):
-            return await self._report(granted)
-        self._start = self._introduce(granted)
+        if isinstance(begun, Idle):
+            return await self._report(self._summary(begun.verdict, begun.detail, followed=begun.followed))
+        self._start = self._introduce(begun)
+        self._began = asyncio.get_running_loop().time()  # watching another attempt is not our work
         try:
-            after, open_keys = _checkpoint(granted, parts.source)
+            after, open_keys = checkpoint(begun, parts.source)
         except Faults as faults:
             await self._close(self._summary(Verdict.NOT_STARTED, str(faults)))
             raise
         parts.reporter.started(self._start)
         try:
-            verdict, detail = await self._work(after, open_keys)
-        except Exception as error:  # noqa: BLE001 - whatever broke, the attempt is closed and reported
-            verdict, detail = _broken(error, parts.mask)
+            verdict, detail = await self._work(begun, after, open_keys)
+        except Exception as error:
+            verdict, detail = broken(error, parts.mask)
+            if verdict is Verdict.CRASHED:
+                parts.run.log.error("the attempt broke", exc_info=error)
         return await self._finish(verdict, detail)
-
-    # --- before the work ------------------------------------------------------------------------------------------------
-
-    async def _begin(self) -> Granted | Summary:
-        """Check everything, then claim the run; a summary when there is nothing to do."""
-        await self._check()
-        answer = await self._patiently(lambda: self._parts.store.claim(self._claim))
-        if isinstance(answer, Held):
-            answer = await self._watch(answer)
-        if isinstance(answer, Over):
-            return self._summary(
-                Verdict.ALREADY_DONE, f"it {answer.verdict.word} at {answer.ended_at:%Y-%m-%d %H:%M:%S %Z}"
-            )
-        if isinstance(answer, Held):
-            same = answer.run_id == self._claim.run_id
-            detail = f"attempt {answer.attempt} of run {answer.run_id} is at work"
-            if self._parts.stop:
-                return self._summary(Verdict.INTERRUPTED, f"{self._parts.stop.reason}, while watching whether {detail}")
-            return self._summary(Verdict.ALREADY_RUNNING if same else Verdict.OVERLAPPED, detail)
-        return answer
-
-    async def _check(self) -> None:
-        """Find every fault at once: schema, query, and what the job itself checks (with a permit: it may make a call)."""
-        parts = self._parts
-        faults = await _asked("open", parts.job.open(parts.run))
-        checks = [] if faults else [_asked("check", self._job_check())]
-        checks += [self._patiently(parts.store.check), self._patiently(parts.source.check)]
-        broken: list[BaseException] = []
-        for answer in await asyncio.gather(*checks, return_exceptions=True):
-            if isinstance(answer, BaseException) and not isinstance(answer, Faults):
-                broken.append(answer)
-            else:
-                faults += answer.faults if isinstance(answer, Faults) else answer
-        if faults:
-            raise Faults(dict.fromkeys(map(parts.mask, faults)))
-        if broken:
-            raise broken[0]
-        if newer := await self._patiently(parts.store.newer):
-            parts.run.log.warning(newer)
-
-    async def _job_check(self) -> list[str]:
-        await self._parts.rates[_main(self._parts.limits)].acquire()
-        return await self._parts.job.check(self._parts.run)
-
-    async def _watch(self, held: Held) -> Granted | Held | Over:
-        """Watch the holder for one lease time: if it shows no sign of life, succeed it."""
-        store, clock = self._parts.store, asyncio.get_running_loop().time
-        step, quiet = store.lease_s / _LOOKS, 0
-        while quiet < _LOOKS:
-            await self._pause(step)
-            if self._parts.stop:
-                return held
-            asked = clock()
-            answer = await self._patiently(lambda: store.claim(self._claim))
-            if not isinstance(answer, Held) or answer.sign != held.sign:
-                return answer
-            quiet = quiet + 1 if clock() - asked < step else 0  # it was away for its holder too
-        return await self._patiently(lambda: store.claim(self._claim, successor_of=held))
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Wait for a database that does not answer yet: a failover at night must not lose the run."""
-        parts, pause = self._parts, 0.1
-        until = asyncio.get_running_loop().time() + parts.connect_timeout_s
-        while True:
-            try:
-                return await call()
-            except Transient as error:
-                if asyncio.get_running_loop().time() + pause > until or parts.stop:
-                    raise DatabaseAway(f"{error} (waited for {parts.connect_timeout_s:g} s)") from error
-                parts.run.log.warning("waiting for the database: %s", error)
-            await self._pause(pause)
-            pause = min(2.0, pause * 2)
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._parts.stop.wait(), seconds)
 
     # --- the work -------------------------------------------------------------------------------------------------------
 
-    async def _work(self, after: Key | None, open_keys: list[Key]) -> tuple[Verdict, str]:
+    async def _work(self, granted: Granted, after: Key | None, open_keys: list[Key]) -> tuple[Verdict, str]:
         parts, source = self._parts, self._parts.source
+        parts.run.identify = lambda record: self._identity(record, granted)
         ledger = Ledger(
             keeps_results=parts.job.write is not None,
+            mends=granted.replay is not None,
             encode=source.encode,
             budget=parts.job.errors,
-            before=self._start.before,
+            before=granted.before,
+            forgiven=granted.forgiven,
             mask=parts.mask,
             on_group=parts.reporter.failed,
         )
-        sink = _Sink(parts, ledger)
+        sink = PageCommits(parts, ledger)
         self._engine = engine = Engine(
             parts.job,
             parts.run,
-            source,
+            source if granted.replay is None else DeadLetters(source, parts.store.letters, self._gone),
             sink,
             ledger=ledger,
             after=after,
@@ -252,12 +115,26 @@ class _Attempt:
         try:
             await engine.work()
         finally:
+            self._samples = tuple(sink.samples)
             timer.cancel()
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-        self._samples = sink.samples
-        return _judged(engine, parts)
+        return judged(engine, parts)
+
+    def _identity(self, record: Record, granted: Granted) -> str:
+        """Make a record's idempotency key: the same in every attempt at the run, another in each replay of its failures."""
+        source = self._parts.source
+        named = [self._parts.run.run_id, granted.replay or 0, source.encode(source.key(record))]
+        return hashlib.sha256(msgspec.json.encode(named)).hexdigest()[:40]
+
+    async def _gone(self, keys: Sequence[JsonKey]) -> None:
+        """Take dead letters off the list whose records are no longer there."""
+        await self._parts.store.mend(keys)
+        assert self._engine is not None, "it asked"
+        self._engine.supply.read += len(keys)
+        for _ in keys:
+            self._engine.ledger.gone()
 
     async def _keep_lease(self, engine: Engine) -> None:
         """Be heard of while the work goes on; page commits do the same."""
@@ -274,11 +151,10 @@ class _Attempt:
 
     async def _count(self, engine: Engine) -> None:
         """Find out about how many records there are, for progress alone."""
-        source, cursor = self._parts.source, engine.supply.cursor()
-        open_keys = engine.supply.parked
+        cursor, open_keys = engine.supply.cursor(), engine.supply.parked
         with contextlib.suppress(Transient, TimeoutError):
             async with asyncio.timeout(_COUNTING_S):
-                total = await source.count(cursor)
+                total = await engine.source.count(cursor)
             if total is not None:
                 at_most = self._parts.max_records
                 engine.total = total + open_keys if at_most is None else min(at_most, total + open_keys)
@@ -291,7 +167,7 @@ class _Attempt:
         history = None
         try:
             async with asyncio.timeout(0 if parts.stop else _HISTORY_S):
-                history = await parts.store.history(self._claim)
+                history = await parts.store.history(parts.claim())
         except Exception as error:  # noqa: BLE001 - a summary without it is a summary
             parts.run.log.debug("no comparison with earlier runs: %r", error)
         summary = self._summary(verdict, detail, history)
@@ -300,7 +176,7 @@ class _Attempt:
         return await self._report(summary)
 
     async def _close(self, summary: Summary) -> bool:
-        """Close the attempt in the run store, with the run's patience, from a stop on within the stop plan's time; tell whether it did."""
+        """Close the attempt in the run store: with the run's patience, from a stop on within the stop plan's time; tell whether it did."""
         parts = self._parts
         telling = asyncio.create_task(self._tell(summary))
         stopped = asyncio.create_task(parts.stop.wait())
@@ -315,7 +191,7 @@ class _Attempt:
         return True
 
     async def _tell(self, summary: Summary) -> None:
-        """Tell the run store until it answers."""
+        """Tell the run store until it answers; it has nothing to hear from who lost its lease."""
         pause = 0.1
         while True:
             try:
@@ -335,6 +211,8 @@ class _Attempt:
     async def _report(self, summary: Summary) -> Summary:
         await self._parts.reporter.ended(summary, self._parts.plan.report)
         return summary
+
+    # --- what is told ---------------------------------------------------------------------------------------------------
 
     def _introduce(self, granted: Granted | None) -> Start:
         parts, run = self._parts, self._parts.run
@@ -359,146 +237,41 @@ class _Attempt:
             before=granted.before if granted else Tally(),
         )
 
-    def _summary(self, verdict: Verdict, detail: str, history: History | None = None) -> Summary:
+    def _summary(
+        self, verdict: Verdict, detail: str, history: History | None = None, *, followed: Verdict | None = None
+    ) -> Summary:
         parts, engine = self._parts, self._engine
         duration = asyncio.get_running_loop().time() - self._began
-        if engine is None:
-            return Summary(
-                start=self._start, verdict=verdict, detail=detail, ended_at=datetime.now(UTC), duration_s=duration
-            )
-        tally = engine.ledger.saved.copy()
-        tally.read = engine.supply.read
-        return Summary(
+        summary = Summary(
             start=self._start,
             verdict=verdict,
+            followed=followed,
             detail=detail,
             ended_at=datetime.now(UTC),
             duration_s=duration,
-            tally=tally,
-            run_tally=self._start.before.plus(tally),
-            total=engine.total,
-            rate=tally.finished / duration if duration else 0.0,
-            oldest_age_s=engine.oldest_age_s,
-            throttled_s=engine.throttled_s,
-            limited_by=engine.limited_by,
             peak_memory=process.peak_memory(),
             cpu_s=process.cpu_seconds(),
-            commits=engine.commits,
             history=history,
-            errors=engine.ledger.groups(),
             samples=tuple(self._samples),
             links=parts.links,
-            next_command=_next_command(parts, verdict),
+            next_command=next_command(parts, verdict),
         )
-
-    _samples: Sequence[str] = ()
-
-
-class _Sink:
-    """The page commit of an attempt: its job's `write` within the store's transaction."""
-
-    def __init__(self, parts: Parts, ledger: Ledger) -> None:
-        self._parts = parts
-        self.samples: list[str] = []
-        write = self._pretend if parts.run.dry_run else parts.job.write
-
-        def letter(result: Result, error: Exception) -> DeadLetter:
-            return ledger.refusal(parts.source.key(result.record), error)
-
-        self._writer = Writer(write, letter, parts.store.is_refusal)
-
-    async def commit(self, batch: Batch) -> Committed:
-        return await self._parts.store.commit(batch, self._parts.source.order, self._writer)
-
-    async def _pretend(self, results: Sequence[Result], connection: Any) -> None:
-        """Note what a dry run would have written."""
-        for result in results[: _SAMPLES - len(self.samples)]:
-            key = self._parts.source.encode(self._parts.source.key(result.record))
-            self.samples.append(self._parts.mask(f"{', '.join(map(str, key))}: {result.value!r}"))
+        return summary if engine is None else _counted(summary, engine)
 
 
-def _claim(parts: Parts) -> Claim:
-    run = parts.run
-    mode = "dry-run" if run.dry_run else "canary" if parts.max_records is not None else "run"
-    lease = run.job if mode != "dry-run" else f"{run.job} dry-run"
-    if parts.job.one_per_scope:
-        lease += f" {encode(run.scope)}"
-    return Claim(
-        job=run.job,
-        run_key=run.run_key,
-        lease=lease,
-        mode=mode,
-        scope=shown(run.scope),
-        whole_scope=whole(run.scope),
-        task_arn=parts.task.arn,
-        host=parts.host,
-        version=parts.version,
-        restart=parts.restart,
+def _counted(summary: Summary, engine: Engine) -> Summary:
+    """Add what the engine has counted: of records what was committed; the rest is unfinished."""
+    tally = engine.ledger.saved.copy()
+    tally.read = engine.supply.read
+    return replace(
+        summary,
+        tally=tally,
+        run_tally=engine.ledger.run_total(tally),
+        total=engine.total,
+        rate=tally.finished / summary.duration_s if summary.duration_s else 0.0,
+        oldest_age_s=engine.oldest_age_s,
+        throttled_s=engine.throttled_s,
+        limited_by=engine.limited_by,
+        commits=engine.commits,
+        errors=engine.ledger.groups(),
     )
-
-
-def _checkpoint(granted: Granted, source: Source) -> tuple[Key | None, list[Key]]:
-    """Read where the run goes on. Raises Faults where that was noted by another key."""
-    if granted.source not in (None, source.order):
-        raise Faults(
-            [f"the run's cursor is by {granted.source}, the source's key is now {source.order}: run with --restart"]
-        )
-    try:
-        after = None if granted.cursor is None else source.decode(granted.cursor)
-        return after, [source.decode(key) for key in granted.open_keys]
-    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
-        raise Faults(
-            [
-                f"the run's cursor {granted.cursor} is no value of {source.order}, whose type has changed: run with --restart"
-            ]
-        ) from error
-
-
-async def _asked(what: str, answering: Awaitable[Iterable[str] | None]) -> list[str]:
-    """Have the job say what is wrong; what it raises is wrong too."""
-    try:
-        return list(await answering or ())
-    except Faults as faults:
-        return list(faults.faults)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the job's author must hear of it before any record is touched
-        return [f"{what}() of the job raised {type(error).__name__}: {error}"]
-
-
-def _main(limits: Limits) -> str:
-    return limits.rate.name if limits.rate else "rate"
-
-
-def _broken(error: Exception, mask: Mask) -> tuple[Verdict, str]:
-    """Give the verdict on an attempt that something ended."""
-    if isinstance(error, LeaseLost):
-        return Verdict.LEASE_LOST, mask(str(error))
-    if isinstance(error, DatabaseAway):
-        return Verdict.INTERRUPTED, mask(str(error))
-    return Verdict.CRASHED, mask(f"{type(error).__name__}: {error}".encode(errors="replace").decode())
-
-
-def _judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
-    """Give the verdict on an attempt that came to its end by itself."""
-    if engine.ledger.overdrawn:
-        return Verdict.ABORTED, engine.ledger.overdrawn
-    if not engine.complete:
-        return Verdict.INTERRUPTED, parts.stop.reason or "stopped"
-    tally = engine.ledger.run_tally
-    if not parts.job.errors.tolerates(tally):
-        return Verdict.COMPLETED_WITH_FAILURES, f"{tally.failed:,} of {tally.finished:,} records failed"
-    return Verdict.SUCCEEDED, ""
-
-
-def _next_command(parts: Parts, verdict: Verdict) -> str | None:
-    """Give what a person would type to go on, where there is something to do."""
-    if verdict not in (Verdict.INTERRUPTED, Verdict.ABORTED, Verdict.CRASHED, Verdict.LEASE_LOST):
-        return None
-    run = parts.run
-    if secrets(run.scope):
-        return None  # it would have to show them
-    scope = [f"--scope {shlex.quote(f'{name}={_text(value)}')}" for name, value in encode(run.scope).items()]
-    return " ".join(["python -m worker", run.job, f"--run-key {run.run_key}", *scope])
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)

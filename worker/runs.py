@@ -24,7 +24,21 @@ class AttemptView:
     detail: str = ""
     task_arn: str | None = None
     host: str = ""
+    replay: int | None = None
+    """Which replay of the run's dead letters it worked on; None: on the run itself."""
     tally: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterView:
+    """A failed record, kept with its run."""
+
+    key: list[Any]
+    type: str
+    message: str
+    tries: int
+    first_at: datetime
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,9 @@ _MOST_REASONS = 50
 _OTHERS = "other reasons"
 
 
+_COUNTS = ("read", "done", "failed", "retries", "throttled")
+
+
 @dataclass(slots=True)
 class Tally:
     """Count records by outcome, and tries; always read = done + skipped + failed + unfinished."""
@@ -51,10 +54,24 @@ class Tally:
     def plus(self, other: "Tally") -> "Tally":
         """Add two tallies, as an attempt's to that of the attempts before it."""
         total = self.copy()
-        for name in ("read", "done", "failed", "retries", "throttled"):
+        for name in _COUNTS:
             setattr(total, name, getattr(self, name) + getattr(other, name))
         for reason, count in other.skipped.items():
             total.skip(reason, count)
+        return total
+
+    def minus(self, other: "Tally") -> "Tally":
+        """Give what came after a tally of the same run."""
+        rest = Tally(**{name: getattr(self, name) - getattr(other, name) for name in _COUNTS})
+        for reason, count in self.skipped.items():
+            rest.skip(reason, count - other.skipped.get(reason, 0))
+        return rest
+
+    def after_replay(self, attempt: "Tally") -> "Tally":
+        """Give a run's counts after an attempt that worked on its failed records alone."""
+        total = self.plus(attempt)
+        total.read = self.read
+        total.failed -= attempt.finished
         return total
 
     def to_json(self) -> dict[str, Any]:

@@ -28,15 +28,26 @@ def main(argv: Sequence[str], signals: Signals) -> int:
 
 
 def _command(word: str, rest: Sequence[str], signals: Signals) -> int:
+    if word == "runs" and rest[:1] == ["show"]:
+        word, rest = "runs show", rest[1:]
     arguments = command_parser(word).parse_args(rest)
     if word == "list":
         from worker.cli.listing import show_jobs
 
         return show_jobs()
-    if word == "runs":
-        from worker.cli.listing import show_runs
+    if word.startswith("runs"):
+        from worker.cli.runs import show_run, show_runs
 
-        return show_runs(arguments)
+        return show_runs(arguments) if word == "runs" else show_run(arguments)
+    if word == "replay":
+        from worker.cli.again import replayed
+        from worker.cli.job import make
+
+        return make(*replayed(arguments), signals)
+    if word == "prune":
+        from worker.cli.prune import prune_runs
+
+        return prune_runs(arguments)
     if word == "migrate":
         from worker.cli.database import migrate_store
 

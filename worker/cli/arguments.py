@@ -1,6 +1,8 @@
 """What the command line takes, and the help that teaches it."""
 
 import argparse
+import re
+from datetime import timedelta
 from typing import Any
 
 from worker import registry
@@ -12,8 +14,10 @@ from worker.verdict import Verdict
 
 COMMANDS = {
     "list": "the jobs, with schedule, limits and scope fields",
-    "runs": "the latest runs and how they went",
+    "runs": "the latest runs and how they went; runs show <run>: one of them, with attempts and dead letters",
+    "replay": "work on the records of a run that failed again, and on those alone",
     "migrate": "create or update the run store's schema in DATABASE_URL",
+    "prune": "forget old runs",
     "local": "start a database and a payment provider on this machine, for runs by hand",
     "serve": "start runs over HTTP: POST /admin/<job>",
     "token": "make a bearer token for serve",
@@ -50,11 +54,26 @@ More: {PROGRAM} <job> --help, {PROGRAM} <command> --help, docs/
 
 def command_parser(word: str) -> argparse.ArgumentParser:
     """Make the parser of a command."""
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {word}", description=f"{COMMANDS[word].capitalize()}.")
+    purpose_of = COMMANDS.get(word, "one run, with every attempt and the records that failed")
+    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {word}", description=f"{purpose_of[0].upper()}{purpose_of[1:]}.")
     if word == "runs":
         parser.add_argument("job", nargs="?", help="only this job's runs")
         parser.add_argument("--limit", type=_positive, default=20, metavar="N", help="how many at most (20)")
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    elif word == "runs show":
+        parser.add_argument("run", help="its name: <job>:<run key>")
+        parser.add_argument(
+            "--json", action="store_true", help="one JSON object a line: the run, then its dead letters"
+        )
+    elif word == "replay":
+        parser.add_argument("run", help="its name: <job>:<run key>")
+        parser.add_argument("--error", metavar="TYPE", help="only records that failed with this type of error")
+        parser.add_argument("--key", metavar="K", help="only the record with this key, as the messages show it")
+        parser.add_argument(
+            "--scope", action="append", default=[], metavar="NAME=VALUE", help="a secret field of its scope"
+        )
+    elif word == "prune":
+        parser.add_argument("--keep", type=age, required=True, metavar="AGE", help="how long: 90d, 12h, 2w")
     elif word == "local":
         parser.add_argument("--needs", help=argparse.SUPPRESS)
         parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
@@ -102,6 +121,11 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-records", type=_positive, metavar="N", help="stop after N records; does not use up the run key"
     )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the latest run that is not over, in its scope"
+    )
+    parser.add_argument("--wait", action="store_true", help="if the run is going on already, follow it to its end")
+    parser.set_defaults(replay=None)
     parser.add_argument("--restart", action="store_true", help="begin the run anew, whatever it has reached before")
     parser.add_argument(
         "--local", action="store_true", help="start what the environment does not name, on this machine, for this run"
@@ -130,6 +154,14 @@ def _first_line(name: str) -> str:
         return purpose(registry.load(name))
     except Faults as faults:
         return f"BROKEN: {faults.faults[0]}"
+
+
+def age(text: str) -> timedelta:
+    """Read `90d`, `12h` or `2w`."""
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text)
+    if match is None or int(match[1]) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 90d, 12h or 2w")
+    return timedelta(**{{"h": "hours", "d": "days", "w": "weeks"}[match[2]]: int(match[1])})
 
 
 def _positive(text: str) -> int:

@@ -1,12 +1,15 @@
-"""`migrate`: the run store's schema."""
+"""`migrate`, and the way to the run store for all that read it."""
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from worker.database import Link, is_refused, said, where
 from worker.environment import settings
 from worker.errors import Faults, Transient
-from worker.store.migrate import migrate
+from worker.store.migrate import migrate, migrations, version
+from worker.store.reading import RunReader
 
 
 def required_url() -> str:
@@ -38,3 +41,15 @@ async def migrated(url: str) -> list[str]:
             if is_refused(error):
                 raise Faults([f"database {where(url)} refuses the run store's schema: {said(error)}"]) from error
             raise
+
+
+@asynccontextmanager
+async def reading() -> AsyncIterator[RunReader]:
+    """Lend what answers questions about runs. Raises Faults where there is no run store, or none that can be reached."""
+    async with Link(required_url(), "runs") as link:
+        try:
+            if await version(link) < migrations()[-1].version:
+                raise Faults(["the run store's schema is not there, or not up to date: run python -m worker migrate"])
+            yield RunReader(link)
+        except Transient as error:
+            raise Faults([str(error)]) from error

@@ -25,9 +25,10 @@ from worker.events import Reporter
 from worker.job import Job, Run
 from worker.limits import Limits
 from worker.mask import Mask
+from worker.parts import Parts
 from worker.rate import RateLimit
 from worker.report import logs
-from worker.run import Parts, attempt
+from worker.run import attempt
 from worker.scope import Scope, parse, secrets, variable
 from worker.signals import Signals
 from worker.source import Source
@@ -44,22 +45,27 @@ def work(name: str, argv: Sequence[str], signals: Signals) -> int:
     """Run a job as the arguments and the environment say; give the exit code."""
     job = registry.load(name, tuple(COMMANDS))
     options = job_parser(job).parse_args(argv)
+    if options.resume:
+        from worker.cli.again import resumed
+
+        options = resumed(job, options)
     if not options.local:
-        return _run(job, options, signals)
+        return make(job, options, signals)
     from worker.cli.stack import local_stack
 
     with local_stack(options, job):
-        return _run(job, options, signals)
+        return make(job, options, signals)
 
 
-def _run(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> int:
+def make(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> int:
+    """Make an attempt as the options and the environment say; give the exit code."""
     faults: list[str] = []
     found = _collected(faults, settings) or Settings()
     scope = _collected(faults, lambda: scope_of(job, os.environ, options.scope))
     key = _collected(faults, lambda: _key(options, found))
     kept, plain = _job_environment(job, faults)
     mask = Mask([found.database_url, found.replica_url, found.slack_webhook_url, found.slack_bot_token, *kept.values()])
-    if found.database_url is None and not any(fault.startswith("DATABASE_URL") for fault in faults):
+    if not os.environ.get("DATABASE_URL"):
         faults.append(
             "DATABASE_URL is not set: postgresql://user@host:5432/name (or use --local, or python -m worker local)"
         )
@@ -68,6 +74,7 @@ def _run(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> 
     for secret in secrets(scope):
         mask.add(secret)
     reporting = reporter(found, job.name, mask)
+    logs.context(job=job.name, run_id=f"{job.name}:{key}")
     _catch_the_uncaught()
     run: Run[Any] = Run(job.name, key, scope, dry_run=options.dry_run, secrets=kept, environment=plain)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -116,14 +123,17 @@ async def _attempt(
             reporter=reporting,
             links=_links(found, run, task.log_url),
             max_records=options.max_records,
+            replay=options.replay,
             restart=options.restart,
+            wait=options.wait,
+            lasting=not options.local,
             connect_timeout_s=found.connect_timeout_s,
             patience_s=found.database_budget_s,
         )
         summary = await attempt(parts)
     finally:
         await asyncio.gather(*(link.close() for link in links))
-    return summary.verdict.exit_code
+    return summary.exit_code
 
 
 def scope_of(job: type[Job[Any]], environ: Mapping[str, str], flags: Sequence[str]) -> Scope:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from worker.database import Link
-from worker.runs import RUNNING, AttemptView, RunView
+from worker.runs import RUNNING, AttemptView, LetterView, RunView
 from worker.verdict import Verdict
 
 
@@ -36,6 +36,18 @@ class RunReader:
             rows = await connection.fetch(f"{_RUNS} {where} ORDER BY r.created_at DESC, r.run_id LIMIT $1", *arguments)
         return [_run(row) for row in rows]
 
+    async def latest_unfinished(self, job: str) -> RunView | None:
+        """Give the job's latest run that has not succeeded and that nobody works on."""
+        async with self._link.using() as connection:
+            row = await connection.fetchrow(f"{_RUNS} {_UNFINISHED}", job)
+        return _run(row) if row else None
+
+    async def dead_letters(self, run_id: str, limit: int) -> list[LetterView]:
+        """Give a run's failed records in the order of their keys."""
+        async with self._link.using() as connection:
+            rows = await connection.fetch(_LETTERS, run_id, limit)
+        return [LetterView(**{**dict(row), "key": msgspec.json.decode(row["key"])}) for row in rows]
+
 
 _RUNS = """
 SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.attempt,
@@ -48,8 +60,15 @@ SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.attempt,
      WHERE d.run_id = r.run_id) AS duration_s
 FROM worker.runs r LEFT JOIN worker.attempts a ON a.run_id = r.run_id AND a.number = r.attempt"""
 
+_UNFINISHED = """
+WHERE r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND (r.lease IS NULL OR r.lease_until < now())
+ORDER BY r.created_at DESC LIMIT 1"""
+
+_LETTERS = """
+SELECT key::text AS key, type, message, tries, first_at, last_at FROM worker.dead_letters WHERE run_id = $1 ORDER BY key LIMIT $2"""
+
 _ATTEMPTS = """
-SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host, tally::text AS tally
+SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host, replay, tally::text AS tally
 FROM worker.attempts WHERE run_id = $1 ORDER BY number"""
 
 

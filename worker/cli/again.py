@@ -1,0 +1,68 @@
+"""`replay` and `--resume`: take up a run that is in the store, with its key and its scope."""
+
+import argparse
+import asyncio
+from typing import Any
+
+from worker import registry
+from worker.claim import Selection
+from worker.cli.arguments import COMMANDS, job_parser
+from worker.cli.database import reading
+from worker.errors import Faults
+from worker.job import Job
+from worker.mask import MASK
+from worker.runs import RunView
+from worker.scope import parse, variable, variables
+
+
+def replayed(options: argparse.Namespace) -> tuple[type[Job[Any]], argparse.Namespace]:
+    """Give the job of a run and the options that replay its dead letters."""
+    run = asyncio.run(_found(options.run))
+    job = registry.load(run.job, tuple(COMMANDS))
+    again = job_parser(job).parse_args([])
+    again.replay = Selection(options.error, options.key)
+    again.scope = [*_scope(job, run), *options.scope]
+    again.run_key = run.run_key
+    return job, again
+
+
+def resumed(job: type[Job[Any]], options: argparse.Namespace) -> argparse.Namespace:
+    """Give the options that go on with the latest run of the job that is not over."""
+    run = asyncio.run(_unfinished(job.name))
+    options.scope = [*_scope(job, run), *options.scope]
+    options.run_key = run.run_key
+    return options
+
+
+async def _found(run_id: str) -> RunView:
+    async with reading() as reader:
+        run = await reader.find(run_id)
+    if run is None:
+        raise Faults([f"no run {run_id!r}: python -m worker runs lists them"])
+    if run.dry_run:
+        raise Faults([f"run {run_id!r} was a dry run: it has no dead letters"])
+    return run
+
+
+async def _unfinished(job: str) -> RunView:
+    async with reading() as reader:
+        run = await reader.latest_unfinished(job)
+    if run is None:
+        raise Faults([f"no run of {job} is waiting to go on: python -m worker runs {job} lists them"])
+    return run
+
+
+def _scope(job: type[Job[Any]], run: RunView) -> list[str]:
+    """Say a run's scope in flags. Raises Faults where it has secrets: they are not kept."""
+    hidden = [name for name, value in run.scope.items() if value == MASK]
+    shown = {name: value for name, value in run.scope.items() if name not in hidden}
+    flags = {variable(name): name for name in job.Scope.__struct_fields__}
+    if hidden and any(field not in shown for field in hidden):
+        names = ", ".join(f"--scope {name}=…" for name in hidden)
+        raise Faults(
+            [
+                f"the scope of {run.run_id} has secrets, which are not kept; start it with --run-key {run.run_key} {names}"
+            ]
+        )
+    texts = variables(parse(job.Scope, shown))
+    return [f"{flags[name]}={text}" for name, text in texts.items()]

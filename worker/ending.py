@@ -1,0 +1,52 @@
+"""How an attempt ended: the verdict on it, and the command that comes next."""
+
+import shlex
+from typing import Any
+
+from worker.engine import Engine
+from worker.errors import DatabaseAway, LeaseLost
+from worker.mask import Mask
+from worker.parts import Parts
+from worker.scope import encode, secrets
+from worker.verdict import Verdict
+
+
+def broken(error: Exception, mask: Mask) -> tuple[Verdict, str]:
+    """Give the verdict on an attempt that something ended."""
+    if isinstance(error, LeaseLost):
+        return Verdict.LEASE_LOST, mask(str(error))
+    if isinstance(error, DatabaseAway):
+        return Verdict.INTERRUPTED, mask(str(error))
+    return Verdict.CRASHED, mask(f"{type(error).__name__}: {error}".encode(errors="replace").decode())
+
+
+def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
+    """Give the verdict on an attempt that came to its end by itself."""
+    if engine.ledger.overdrawn:
+        return Verdict.ABORTED, engine.ledger.overdrawn
+    if not engine.complete:
+        return Verdict.INTERRUPTED, parts.stop.reason or "stopped"
+    tally, budget = engine.ledger.run_tally, parts.job.errors
+    if not budget.tolerates(tally):
+        return Verdict.COMPLETED_WITH_FAILURES, f"{tally.failed_share:.2%} failed, {budget.tolerated:.2%} is tolerated"
+    return Verdict.SUCCEEDED, ""
+
+
+def next_command(parts: Parts, verdict: Verdict) -> str | None:
+    """Give what a person would type to go on, where there is something to do and to go on with."""
+    run = parts.run
+    if not parts.lasting or parts.mode != "run" or secrets(run.scope):
+        return None  # nothing is left of it, it leaves nothing to go on with, or the command would have to show secrets
+    if verdict is Verdict.COMPLETED_WITH_FAILURES or (verdict in _GOES_ON and parts.replay is not None):
+        return f"python -m worker replay {run.run_id}"
+    if verdict not in _GOES_ON:
+        return None
+    scope = [f"--scope {shlex.quote(f'{name}={_text(value)}')}" for name, value in encode(run.scope).items()]
+    return " ".join(["python -m worker", run.job, f"--run-key {run.run_key}", *scope])
+
+
+_GOES_ON = (Verdict.INTERRUPTED, Verdict.ABORTED, Verdict.CRASHED, Verdict.LEASE_LOST)
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)

@@ -1,0 +1,78 @@
+"""What an attempt is made of: the front door builds the parts, the attempt uses them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.claim import Claim, Selection, Store
+from worker.events import Reporter, Task
+from worker.job import Job, Run
+from worker.limits import Limits
+from worker.mask import Mask
+from worker.rate import RateLimit
+from worker.scope import encode, shown, whole
+from worker.source import Source
+from worker.stop import Stop, StopPlan
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """What the front door builds for an attempt."""
+
+    job: Job[Any]
+    run: Run[Any]
+    source: Source
+    store: Store
+    limits: Limits
+    rates: dict[str, RateLimit]
+    stop: Stop
+    plan: StopPlan
+    mask: Mask
+    task: Task = field(default_factory=Task)
+    version: str = ""
+    host: str = ""
+    reporter: Reporter = field(default_factory=Reporter)
+    links: dict[str, str] = field(default_factory=dict)
+    max_records: int | None = None
+    replay: Selection | None = None
+    restart: bool = False
+    wait: bool = False
+    """Where the run is going on already: follow it to its end instead of ending at once."""
+    lasting: bool = True
+    """Whether the run store outlives the attempt, so that there is a run to go on with."""
+    connect_timeout_s: float = 60.0
+    patience_s: float = 300.0
+
+    @property
+    def mode(self) -> str:
+        """Say what the attempt is: a `run`, a `dry-run`, or a `canary` of so many records."""
+        return "dry-run" if self.run.dry_run else "canary" if self.max_records is not None else "run"
+
+    @property
+    def main_rate(self) -> RateLimit:
+        """Give the rate limit whose permits the tries take."""
+        return self.rates[self.limits.rate.name if self.limits.rate else "rate"]
+
+    def claim(self) -> Claim:
+        """Say what the attempt wants to work on. A dry run has a lease of its own: it must not keep a night's run from starting."""
+        run = self.run
+        lease = f"{run.job} dry-run" if run.dry_run else run.job
+        if self.job.one_per_scope:
+            lease += f" {encode(run.scope)}"
+        return Claim(
+            job=run.job,
+            run_key=run.run_key,
+            lease=lease,
+            mode=self.mode,
+            scope=shown(run.scope),
+            whole_scope=whole(run.scope),
+            task_arn=self.task.arn,
+            host=self.host,
+            version=self.version,
+            replay=self.replay,
+            restart=self.restart,
+        )
+
+    def masked(self, texts: Iterable[str]) -> list[str]:
+        """Give texts without secrets, each once."""
+        return list(dict.fromkeys(map(self.mask, texts)))

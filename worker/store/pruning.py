@@ -1,0 +1,25 @@
+"""Delete old runs from the store."""
+
+from datetime import timedelta
+
+from worker.database import Link
+
+_AT_ONCE = 500
+
+_DELETE = """
+DELETE FROM worker.runs WHERE run_id IN (
+    SELECT run_id FROM worker.runs WHERE lease IS NULL AND created_at < now() - $1::interval
+        AND coalesce(ended_at, created_at) < now() - $1::interval
+    ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
+
+
+async def prune(link: Link, keep: timedelta) -> int:
+    """Delete the runs that ended longer ago, a few hundred a transaction so that no live run waits; give their number."""
+    deleted = 0
+    while True:
+        async with link.using() as connection:
+            status = await connection.execute(_DELETE, keep, _AT_ONCE)
+        count = int(status.split()[-1])
+        deleted += count
+        if count < _AT_ONCE:
+            return deleted
