@@ -10,7 +10,7 @@ import msgspec
 from worker import registry
 from worker.cli.database import required_url
 from worker.cli.describe import bounds, purpose
-from worker.database import Link
+from worker.database import Link, is_refused, said, where
 from worker.errors import Faults, Transient
 from worker.report import words
 from worker.runs import RunView
@@ -67,6 +67,10 @@ async def _latest(url: str, options: argparse.Namespace) -> list[RunView]:
             return await RunReader(link).latest(options.job, options.limit)
         except Transient as error:
             raise Faults([str(error)]) from error
+        except Exception as error:
+            if is_refused(error):
+                raise Faults([f"database {where(url)} refuses the run store: {said(error)}"]) from error
+            raise
 
 
 def _row(run: RunView) -> Sequence[str]:
