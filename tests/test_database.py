@@ -4,12 +4,12 @@ import asyncio
 
 import asyncpg
 import pytest
-from proxy import Proxy
 from stored import as_modest, do, row_of
 
 from worker.database import Link, is_away, where
 from worker.errors import Faults, Transient
 from worker.local.postgres import Postgres
+from worker.testing.proxy import Proxy
 
 WORD = "s3cretword"
 
@@ -197,9 +197,10 @@ async def test_database_cut_in_an_answer_is_transient(each_url: str) -> None:
 async def test_database_that_refuses_connections_is_away(each_url: str) -> None:
     """A port where connections are cut at once is waited for."""
     async with Proxy(each_url) as proxy, Link(proxy.url, "test") as link:
-        proxy.refusing = 1
+        proxy.refusing = True
         with pytest.raises(Transient):
             await row_of(link, "SELECT 1")
+        proxy.refusing = False
         await row_of(link, "SELECT 1")
 
 

@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from proxy import Proxy
 from stored import a_claim, do, granted, row_of, rows_of
 
 from worker.claim import Claim, Granted, Held, Over
@@ -28,6 +26,7 @@ from worker.stop import Stop, StopPlan
 from worker.store.migrate import migrate
 from worker.store.postgres import PostgresStore
 from worker.tally import Tally
+from worker.testing.proxy import Proxy
 from worker.verdict import Verdict
 
 SECRET = "s3cretword"
@@ -105,17 +104,33 @@ async def test_run_from_claim_to_end(items: str, link: Link) -> None:
     assert again.detail.startswith("it succeeded at 2")
 
 
+class Accepting(logging.Handler):
+    """Lets connections through once the third wait for the database was said."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__()
+        self._proxy, self._waits = proxy, 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count."""
+        self._waits += "waiting for the database" in record.getMessage()
+        self._proxy.refusing = self._waits < 3
+
+
 async def test_run_waits_for_a_database_that_comes_back(items: str) -> None:
     """Connections that are refused at first cost a few warnings."""
     async with Proxy(items) as proxy, parts_of(proxy.url) as parts:
-        proxy.refusing = 3
+        proxy.refusing = True
+        parts.run.log = logging.Logger("run")
+        parts.run.log.addHandler(Accepting(proxy))
         assert (await attempt(parts)).verdict is Verdict.SUCCEEDED
+        assert proxy.connections > 3
 
 
 async def test_run_without_a_database_is_interrupted(items: str) -> None:
     """After CONNECT_TIMEOUT the attempt ends with 75, and says which database it waited for, and for how long."""
     async with Proxy(items) as proxy, parts_of(proxy.url, connect_timeout_s=0.2) as parts:
-        proxy.refusing = math.inf
+        proxy.refusing = True
         summary = await attempt(parts)
     assert (summary.verdict, summary.verdict.exit_code) == (Verdict.INTERRUPTED, 75)
     assert "database 127.0.0.1:" in summary.detail
@@ -246,7 +261,7 @@ async def test_run_keeps_a_summary_without_secrets(items: str, link: Link) -> No
 async def test_run_whose_end_cannot_be_saved_is_reported_all_the_same(
     items: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The run is not over, the log says what is missing."""
+    """The log says why; the verdict is one after which the same run is started again."""
 
     class Spiteful(Rename):
         async def write(self, results: Results, connection: Any) -> None:
@@ -254,7 +269,8 @@ async def test_run_whose_end_cannot_be_saved_is_reported_all_the_same(
 
     async with parts_of(items, Spiteful(), max_records=1) as parts:
         summary = await attempt(parts)
-    assert summary.verdict is Verdict.INTERRUPTED, "a run that the store does not know to be over is not over"
+    assert (summary.verdict, summary.tally.done) == (Verdict.INTERRUPTED, 1)
+    assert summary.detail == "all is done, but the run store could not be told"
     assert "the end of the attempt is not in the run store" in caplog.text
 
 
@@ -303,10 +319,8 @@ async def test_run_says_that_the_store_is_newer(items: str, link: Link, caplog: 
 class Watching(PostgresStore):
     """A store that is impatient, and tells what it is asked."""
 
-    lease_s = 0.4
-
     def __init__(self, link: Link) -> None:
-        super().__init__(link)
+        super().__init__(link, lease_s=0.4)
         self.claims = 0
         self.claimed = asyncio.Event()
 
@@ -367,9 +381,9 @@ async def test_run_takes_no_outage_of_the_database_for_a_dead_holder(items: str,
     class Away(Watching):
         async def claim(self, claim: Claim, successor_of: Held | None = None) -> Granted | Held | Over:
             answer = await super().claim(claim, successor_of)
-            if self.claims in (3, 4, 5):
+            if self.claims in (18, 19, 20):
                 raise Transient("away for longer than a lease")
-            if self.claims == 7:
+            if self.claims == 26:
                 await holder.heartbeat()
             return answer
 

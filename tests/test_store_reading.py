@@ -1,11 +1,15 @@
 """worker/store/reading.py: what doors and reports hear of a run is what the run store holds."""
 
+from argparse import Namespace
+
 import pytest
 from examples import a_summary
-from stored import Payments, a_batch, a_claim, do, granted
+from stored import Payments, a_batch, a_claim, as_modest, do, granted
 
 from worker.claim import Held
+from worker.cli.listing import _latest
 from worker.database import Link
+from worker.errors import Faults
 from worker.runs import RUNNING
 from worker.store.postgres import PostgresStore
 from worker.store.reading import RunReader
@@ -96,3 +100,11 @@ async def test_reading_waits_for_no_commit(store: PostgresStore, store_url: str,
         await connection.execute("UPDATE worker.runs SET commits = 1")
         run = await RunReader(other).find("poll-payments:2026-11-22")
     assert run is not None
+
+
+async def test_reading_without_rights_is_a_fault(store: PostgresStore, store_url: str, link: Link) -> None:
+    """`runs` says that the run store may not be read, instead of breaking."""
+    async with link.using() as connection:
+        url = await as_modest(connection, store_url)
+    with pytest.raises(Faults, match="refuses the run store: permission denied for schema worker"):
+        await _latest(url, Namespace(job=None, limit=1))

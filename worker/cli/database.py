@@ -53,3 +53,7 @@ async def reading() -> AsyncIterator[RunReader]:
             yield RunReader(link)
         except Transient as error:
             raise Faults([str(error)]) from error
+        except Exception as error:
+            if is_refused(error):
+                raise Faults([f"database {where(link.url)} refuses the run store: {said(error)}"]) from error
+            raise
