@@ -124,6 +124,10 @@ class Terminal:
         self._child.stdin.write(b"\n")
         self._child.stdin.flush()
 
+    def press_ctrl_c(self) -> None:
+        """Press Ctrl-C: the terminal echoes it (and sends no signal, for it controls nobody)."""
+        os.write(self._master, b"\x03")
+
     def hang_up(self) -> None:
         """Take the terminal away, as a closed window does."""
         if self._master >= 0:

@@ -39,7 +39,7 @@ async def main() -> None:
     print("printed by a job")
     sys.stderr.write("warned by a library\n")
     step()
-    seen.progress(a_progress(stopping="SIGTERM: no new records"))
+    seen.progress(a_progress(stopping="SIGTERM: no new records", last_error=LONG_ERROR, limited_by="database"))
     step()
     await seen.ended(a_summary(detail="the key was sk_live_secret"), 5.0)
     logging.getLogger("job").info("after the end")

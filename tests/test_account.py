@@ -45,6 +45,13 @@ def test_account_says_what_a_resumed_run_has_done_in_all() -> None:
     assert "9,000 read" in text
 
 
+def test_account_parts_labels_from_values() -> None:
+    """The longest label still has a space after it."""
+    text = told(start=a_start(attempt=12))
+    assert "  oldest record   4.2 s (30 s allowed)" in text
+    assert any(line.startswith("  all 12 attempts 5,000 read") for line in text)
+
+
 def test_account_shows_the_largest_failures_and_how_many_more() -> None:
     """Five groups are shown; the rest is counted."""
     text = told(errors=tuple(an_error(message=f"kind {number}") for number in range(8)))

@@ -47,8 +47,8 @@ def test_asked_names_all_faults_at_once() -> None:
     errors = caught.value.errors
     assert len(errors) == 7
     for words in (
-        "merchant_id='x'",
-        "ids=3",
+        "merchant_id: 'x'",
+        "ids: 3",
         "did you mean 'dry_run'",
         "max_records=0",
         "wait=-1",

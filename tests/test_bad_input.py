@@ -20,9 +20,9 @@ COMPLETE = {
         (["poll_payments"], {}, ["did you mean 'poll-payments'?"]),
         (["servee"], {}, ["did you mean 'serve'?"]),
         (["poll-payments", "--scope", "merchant=1"], {}, ["no field 'merchant'; did you mean 'merchant_id'?"]),
-        (["poll-payments", "--scope", "merchant_id=x"], {}, ["merchant_id='x': expected `int | null`"]),
+        (["poll-payments", "--scope", "merchant_id=x"], {}, ["scope merchant_id: 'x' is not a whole number"]),
         (["poll-payments", "--scope", "merchant_id"], {}, ["has no value: --scope NAME=VALUE"]),
-        (["poll-payments"], {"JOB_MERCHANT_ID": "four"}, ["merchant_id='four'"]),
+        (["poll-payments"], {"JOB_MERCHANT_ID": "four"}, ["merchant_id: 'four'"]),
         (["poll-payments"], {"JOB_MERCHNT_ID": "4"}, ["did you mean JOB_MERCHANT_ID?"]),
         (["poll-payments"], {"DATABASE_URL": ""}, ["DATABASE_URL is not set"]),
         (

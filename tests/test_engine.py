@@ -216,6 +216,25 @@ async def test_engine_is_stopped_by_a_crash_of_the_source() -> None:
     assert adds_up(engine)
 
 
+@pytest.mark.parametrize("away", ["source", "sink"])
+async def test_engine_says_that_the_database_is_away(away: str) -> None:
+    """While a page or a commit waits for the database, progress says so in its words; when it is back, no longer."""
+    told, sink, rows = Told(), Batches(), Rows(range(300), failures=4 if away == "source" else 0)
+    sink.errors = [Transient("the commit found nobody")] * (4 if away == "sink" else 0)
+
+    async def process(row: Row) -> Any:
+        await asyncio.sleep(1)
+        return done()
+
+    engine = engine_over(rows, process, sink, limits=Limits(concurrency=10), reporter=told)
+    await engine.work()
+    words = {"source": "Transient: the source is away", "sink": "Transient: the commit found nobody"}[away]
+    waited = [(one.limited_by, one.last_error) for one in told.all if one.limited_by == "database"]
+    assert set(waited) == {("database", words)}
+    assert told.all[-1].limited_by != "database"
+    assert told.all[-1].last_error is None
+
+
 async def test_engine_waits_for_a_source_that_is_away() -> None:
     """A source that does not answer for a while is asked again."""
     engine = engine_over(Rows(range(10), failures=5))

@@ -1,11 +1,15 @@
 """The seed of poll-payments gives the records that were asked for, the same each time."""
 
+from pathlib import Path
+
 import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from local_stack import SEED
 
+from worker import registry
+from worker.cli import stack
 from worker.errors import Faults
 from worker.local.postgres import Postgres
 from worker.local.seed import seed
@@ -69,3 +73,14 @@ async def test_seed_says_what_is_wrong_with_its_sql(database_url: str) -> None:
     with pytest.raises(Faults, match=r'seed failed for 7 records: column "mistake" does not exist'):
         await seed(database_url, "CREATE TABLE half_done (); SELECT mistake", 7)
     assert await row(database_url, "SELECT to_regclass('half_done')") == (None,)
+
+
+@pytest.mark.parametrize("content", [b"SELECT mistake", b"\xff\xfe"])
+async def test_seed_that_is_broken_is_named(
+    content: bytes, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With several jobs, it matters whose seed it is."""
+    (tmp_path / "mark_overdue.sql").write_bytes(content)
+    monkeypatch.setattr(registry, "folder", lambda: tmp_path)
+    with pytest.raises(Faults, match=rf"^{tmp_path.name}/mark_overdue\.sql: .*(mistake|utf-8)"):
+        await stack._seed(database_url, 7)

@@ -102,6 +102,14 @@ async def test_log_reporter_tells_the_end(
     assert line["errors"][0]["count"] == 12
 
 
+async def test_log_reporter_tells_the_samples_of_a_dry_run(logged: Logged) -> None:
+    """What would have been done is in the end line, each sample cut to a bound; an ordinary end has none."""
+    await LogReporter().ended(a_summary(samples=("4711: succeeded", "4712: " + "x" * 1_000)), 5)
+    short, long = logged.only()["samples"]
+    assert short == "4711: succeeded"
+    assert len(long) == 500
+
+
 async def test_log_reporter_says_why_and_adds_up_attempts(logged: Logged) -> None:
     """The reason is in the event; a resumed run's whole tally is there too."""
     run_tally = a_tally(read=9_000)

@@ -62,6 +62,14 @@ def test_render_refuses(arguments: list[str], said: str, capsys: pytest.CaptureF
     assert printed.out == ""
 
 
+def test_render_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help says what it does and how it is called, with 0."""
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: python -m worker.aws.task_definition FILE NAME=value…")
+    assert "task-definitions/poll-payments.json" in printed
+
+
 def test_render_that_would_hurt_is_not_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What ECS would accept and the checks do not is refused before it is registered."""
     text = FILES["poll-payments"].read_text(encoding="utf-8")

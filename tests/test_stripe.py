@@ -189,6 +189,12 @@ def test_stripe_refuses_a_key_that_cannot_be_sent(key: str) -> None:
     assert "12345678" not in str(raised.value)
 
 
+def test_stripe_refuses_a_base_that_is_no_address() -> None:
+    """A base that cannot be called is a fault of the start, by the name of its variable."""
+    with pytest.raises(Faults, match="STRIPE_API_BASE: the base URL of an API has the form https://host"):
+        Stripe(a_run(secrets={"STRIPE_API_KEY": "sk_test_12345678"}, environment={"STRIPE_API_BASE": "nonsense"}))
+
+
 async def test_stripe_takes_permits_of_its_limit() -> None:
     """With a limit of its own, check and calls take its permits."""
     taken: list[str] = []

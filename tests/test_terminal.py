@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from examples import an_error
+from logged import Terminal as Screenful
+from logged import logging_to
 from screen import Terminal
+
+from worker.mask import Mask
+from worker.report.terminal import TerminalReporter
 
 TESTS = Path(__file__).parent
 SCRIPT = TESTS / "terminal_script.py"
@@ -21,6 +27,12 @@ def shown(width: int = 80, **environ: str) -> Terminal:
             terminal.step()
         assert terminal.exit_code() == 0
     return terminal
+
+
+def display(lines: list[str]) -> list[str]:
+    """Give the display alone, without what stands above it."""
+    title = next(number for number, line in enumerate(lines) if line.startswith("poll-payments · "))
+    return lines[title:]
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +71,12 @@ assert "rich" not in sys.modules
 def test_terminal_progress_fits_its_width(width: int) -> None:
     """Every line of the display is one row of the terminal, at any width: what is too long is cut, and says so."""
     with Terminal(SCRIPT, width) as terminal:
-        first = terminal.step()
+        first = display(terminal.step())
         assert [line.split(" ")[0][:9] for line in first] == ["poll-paym", "━━━━━━━━━", "900", "880", "limited"]
         assert first[2] == "900 of 5,000 records (18 %), 90/s, 46 s to go"
         assert first[3].startswith("880 done · 2 failed · 18 skipped · 64 in flight")
         assert len(first[1]) == width
-        second = terminal.step()
+        second = display(terminal.step())
         assert len(second) == 6
         assert second[5].startswith("last error: Permanent: No such payment_intent: ")
         assert second[5].endswith("…")
@@ -76,17 +88,57 @@ def test_terminal_log_lines_come_above_the_display(width: int) -> None:
     """A log line, a print and a warning are whole, in order, and the display stays whole beneath them."""
     with Terminal(SCRIPT, width) as terminal:
         terminal.step()
-        display = terminal.step()
+        drawn = display(terminal.step())
         logged = terminal.step()
-        said = "".join(logged[: -len(display)])
+        said = "".join(logged[: -len(drawn)])
         assert ("a log line of " + "many words " * 20).replace(" ", "") in said.replace(" ", "")
-        assert logged[-len(display) :] == display
+        assert display(logged) == drawn
         assert terminal.step() == [
-            *logged[: -len(display)],
+            *logged[: -len(drawn)],
             "printed by a job",
             "warned by a library",
-            *display,
+            *drawn,
         ]
+
+
+def test_terminal_begins_with_who_and_how() -> None:
+    """Above the display, and still there at the end: the run, the attempt, the limits, the plan for a stop."""
+    with Terminal(SCRIPT, 120) as terminal:
+        first = terminal.step()
+        assert first[0].startswith("poll-payments started · run poll-payments:2026-11-22T06:30:00Z · attempt 1")
+        assert first[1].startswith("at most 90/s, 64 at once, 30 s old · stop within 30 s: drain 13.5 s")
+        assert display(first) == first[2:]
+
+
+def test_terminal_is_not_torn_by_a_ctrl_c() -> None:
+    """The terminal's own echo of the key leaves nothing of the display behind, however long its last line is."""
+    with Terminal(SCRIPT) as terminal:
+        terminal.step()
+        drawn = display(terminal.step())
+        terminal.press_ctrl_c()
+        assert display(terminal.step()) == drawn
+        assert sum(line.startswith("poll-payments · ") for line in terminal.screen.lines()) == 1
+
+
+def test_terminal_shows_the_stack_of_a_bug_once() -> None:
+    """A failure that carries a stack is logged with it; any other is in the display alone."""
+    stream = Screenful()
+    seen = TerminalReporter(stream, Mask())
+    with logging_to(stream, None):
+        seen.failed(an_error())
+        assert stream.getvalue() == ""
+        seen.failed(an_error(stack="Traceback (most recent call last): here"))
+    assert stream.getvalue().endswith("\nTraceback (most recent call last): here\n")
+
+
+def test_terminal_says_that_the_database_is_away() -> None:
+    """What nobody else would see stands out: the database, and what it said."""
+    with Terminal(SCRIPT, 120) as terminal:
+        for _ in range(HELD_STEPS):
+            lines = terminal.step()
+        assert any("limited by the database, which is away" in line for line in lines)
+        assert any(line.startswith(" DATABASE AWAY  Permanent: No such") for line in lines)
+        assert {"37", "41"} <= terminal.screen.styles  # white on red
 
 
 def test_terminal_says_that_it_is_stopping() -> None:
@@ -133,7 +185,7 @@ def test_terminal_no_color_is_respected(whole: Terminal) -> None:
 def test_terminal_columns_are_respected() -> None:
     """COLUMNS narrows the display below the terminal's width."""
     with Terminal(SCRIPT, 120, COLUMNS="60") as terminal:
-        assert max(map(len, terminal.step())) == 60
+        assert max(map(len, display(terminal.step()))) == 60
 
 
 def test_terminal_dumb_gets_plain_lines() -> None:

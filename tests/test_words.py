@@ -78,6 +78,7 @@ def test_words_write_figures(written: str, said: str) -> None:
         ("throttled", "the other side, which asked for pauses"),
         ("source", "reading the records (source)"),
         ("sink", "writing the results (sink)"),
+        ("database", "the database, which is away"),
         ("", ""),
         ("moon", "moon"),
     ],
@@ -103,6 +104,23 @@ def test_words_headline_tells_failures() -> None:
     assert words.emoji(a_summary(Verdict.SUCCEEDED)) == "⚠️"
     assert words.headline(a_summary(Verdict.SUCCEEDED)) == "poll-payments succeeded with 12 failures tolerated"
     assert words.headline(a_summary()) == "poll-payments completed with 12 failures in 5,000 records"
+
+
+@pytest.mark.parametrize(("now", "said"), [(5, "5 of them in this attempt"), (0, "none of them in this attempt")])
+def test_words_headline_tells_whose_failures_are_shown(now: int, said: str) -> None:
+    """After a resume the verdict is on all attempts' failures, and the groups beneath it on this one's."""
+    summary = a_summary(start=a_start(attempt=2), tally=a_tally(failed=now), run_tally=a_tally())
+    assert words.headline(summary) == f"poll-payments completed with 12 failures ({said}) in 5,000 records"
+
+
+def test_words_begin_with_who_and_how() -> None:
+    """The first lines on a terminal say whose run it is, what it works on and how it is bounded."""
+    who, how = words.beginning(a_start())
+    assert who == "poll-payments started · run poll-payments:2026-11-22T06:30:00Z · attempt 1 · scope all"
+    assert how == "at most 90/s, 64 at once, 30 s old · stop within 30 s: drain 13.5 s, commit 6.8 s, report 6.8 s"
+    again = a_start(attempt=2, resumed_from=[4_999], scope={"merchant_id": 42}, dry_run=True, max_records=10)
+    who, _ = words.beginning(again)
+    assert "attempt 2 · goes on after 4999 · scope merchant_id=42 · dry run · at most 10 records" in who
 
 
 def test_words_headline_tells_trials() -> None:

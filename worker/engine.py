@@ -16,6 +16,7 @@ from worker.events import Commit, Progress, Reporter
 from worker.job import Job, Run
 from worker.ledger import Ledger, Sink
 from worker.limits import Limits
+from worker.origin import is_bug
 from worker.rate import RateLimit
 from worker.retry import Retry
 from worker.source import Key, Record, Source
@@ -109,6 +110,7 @@ class Engine:
         self.oldest_age_s = 0.0
         self.total: int | None = None
         self.crash: BaseException | None = None
+        self._away: dict[object, str] = {}  # calls that wait for a database that is away, and what they were last told
         self._began = clock()
 
     @property
@@ -246,7 +248,8 @@ class Engine:
             self.supply.park(parked, self._clock() + self._retry.delay(parked.tries))
             return
         type_name = error.type if isinstance(error, Permanent) else type(error).__name__
-        self.ledger.fail(parked.key, type_name, _words(error) or type_name, parked.tries, parked.first_error_at)
+        said, bug = _words(error) or type_name, error if is_bug(error) else None
+        self.ledger.fail(parked.key, type_name, said, parked.tries, parked.first_error_at, bug)
         self._check_budget()
 
     def _pause(self, error: Throttled) -> None:
@@ -345,17 +348,21 @@ class Engine:
         """Call until it answers: what is away for a while is waited for, within the run's patience."""
         away_since: float | None = None
         pause = 0.05
-        while True:
-            try:
-                return await call()
-            except Transient as error:
-                now = self._clock()
-                away_since = now if away_since is None else away_since
-                if now - away_since >= self._patience_s:
-                    raise DatabaseAway(f"{error} (waited {now - away_since:.0f} s)") from error
-                self._reporter.retried(_said(error))
-                await asyncio.sleep(pause)
-                pause = min(2.0, pause * 2)
+        try:
+            while True:
+                try:
+                    return await call()
+                except Transient as error:
+                    now = self._clock()
+                    away_since = now if away_since is None else away_since
+                    if now - away_since >= self._patience_s:
+                        raise DatabaseAway(f"{error} (waited {now - away_since:.0f} s)") from error
+                    self._away[call] = _said(error)
+                    self._reporter.retried(self._away[call])
+                    await asyncio.sleep(pause)
+                    pause = min(2.0, pause * 2)
+        finally:
+            self._away.pop(call, None)
 
     # --- the end --------------------------------------------------------------------------------------------------------
 
@@ -425,6 +432,8 @@ class Engine:
                 slot.task.cancel()
 
     def _hold_up(self) -> str:
+        if self._away:
+            return "database"
         if any(rate.paused for rate in self._rates.values()):
             return "throttled"
         if self._full:
@@ -453,7 +462,7 @@ class Engine:
             eta_s=remaining / rate if remaining is not None and rate > 0 else None,
             in_flight=self.in_flight,
             limited_by=self._hold_up(),
-            last_error=self.ledger.last_error,
+            last_error=next(iter(self._away.values()), self.ledger.last_error),
             oldest_age_s=self.oldest_age_s,
             throttled_s=self.throttled_s,
             stopping=self._stop.reason,

@@ -66,6 +66,8 @@ class ErrorGroup:
     """The first one's message, secrets masked."""
     sample_key: str
     count: int
+    stack: str | None = None
+    """Of a bug in the job, when its first record fails: the whole stack, secrets masked. No summary has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class Progress:
     eta_s: float | None = None
     in_flight: int = 0
     limited_by: str = ""
-    """What holds it back: rate, throttled, concurrency, source, sink, open keys; empty while unknown."""
+    """What holds it back: rate, throttled, concurrency, source, sink, open keys, database (away); empty while unknown."""
     last_error: str | None = None
     oldest_age_s: float = 0.0
     throttled_s: float = 0.0

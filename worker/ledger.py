@@ -10,6 +10,7 @@ from worker.events import ErrorGroup
 from worker.fingerprint import fingerprint
 from worker.job import Result
 from worker.mask import Mask
+from worker.origin import place, stack
 from worker.outcome import Done, Failed, Skipped
 from worker.source import JsonKey, Key, Record
 from worker.tally import Tally
@@ -166,13 +167,23 @@ class Ledger:
         """Book a record that is no longer there, or no longer selected."""
         self.tally.skip("gone")
 
-    def fail(self, key: Key, type_name: str, message: str, tries: int, first_at: datetime | None) -> None:
-        """Book a failed record: a dead letter, its error group, and what it costs the budget."""
+    def fail(
+        self,
+        key: Key,
+        type_name: str,
+        message: str,
+        tries: int,
+        first_at: datetime | None,
+        bug: BaseException | None = None,
+    ) -> None:
+        """Book a failed record: a dead letter, its error group, and what it costs the budget; of a bug, where it is, too."""
         self.tally.failed += 1
         now = datetime.now(UTC)
-        letter = DeadLetter(self._encode(key), _storable(type_name), self._shown(message), tries, first_at or now, now)
+        where = bug and place(bug)
+        text = self._shown(message) + (f" ({_storable(where)})" if where else "")
+        letter = DeadLetter(self._encode(key), _storable(type_name), text, tries, first_at or now, now)
         self.dead_letters.append(letter)
-        self._note(letter)
+        self._note(letter, bug)
 
     def refusal(self, key: Key, error: Exception) -> DeadLetter:
         """Make the dead letter of a result that cannot be written."""
@@ -198,12 +209,12 @@ class Ledger:
     def _shown(self, message: object) -> str:
         return self._mask(_storable(message))[:_LONGEST_MESSAGE]
 
-    def _note(self, letter: DeadLetter) -> None:
+    def _note(self, letter: DeadLetter, bug: BaseException | None = None) -> None:
         self.last_error = f"{letter.type}: {letter.message}"
-        self._group(letter.type, letter.message, ", ".join(map(str, letter.key)))
+        self._group(letter.type, letter.message, ", ".join(map(str, letter.key)), bug)
         self.overdrawn = self._spending.failed(self._spent.plus(self.tally), self.tally) or self.overdrawn
 
-    def _group(self, type_name: str, message: str, sample_key: str) -> None:
+    def _group(self, type_name: str, message: str, sample_key: str, bug: BaseException | None) -> None:
         name = fingerprint(type_name, message)
         if name not in self._groups and len(self._groups) >= _MOST_GROUPS:
             name = type_name if len(self._groups) < 2 * _MOST_GROUPS or type_name in self._groups else _OTHERS
@@ -211,7 +222,9 @@ class Ledger:
         if group is None:
             group = ErrorGroup(fingerprint=name, type=type_name, message=message, sample_key=sample_key, count=0)
         self._groups[name] = group = replace(group, count=group.count + 1)
-        if _is_power_of_ten(group.count):
+        if group.count == 1 and bug:
+            self._on_group(replace(group, stack=self._mask(stack(bug))))
+        elif _is_power_of_ten(group.count):
             self._on_group(group)
 
 

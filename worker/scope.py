@@ -3,8 +3,11 @@
 import types
 import typing
 from collections.abc import Mapping
+from datetime import date, datetime
 from difflib import get_close_matches
+from enum import Enum
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -40,8 +43,7 @@ def parse(model: type[S], values: Mapping[str, Any], *, text: bool = False) -> S
             try:
                 given[name] = _convert(values[name], field.type, text)
             except msgspec.DecodeError as error:
-                shown_value = MASK if _is_secret(field.type) else repr(values[name])
-                faults.append(f"scope {name}={shown_value}: {_said(error)}")
+                faults.append(f"scope {name}: {_misfit(values[name], field.type, text, error)}")
         elif field.required:
             faults.append(f"scope {name} is required: --scope {name}=… or {variable(name)}=…")
     if faults:
@@ -114,11 +116,73 @@ def _convert(value: Any, field_type: Any, text: bool) -> Any:
         if value == "" and _allows(field_type, types.NoneType):
             return None
         if _list_type(field_type):
-            as_json = value.startswith("[")
-            value = (
-                msgspec.json.decode(value) if as_json else [part.strip() for part in value.split(",") if part.strip()]
-            )
+            value = _elements(value)
     return msgspec.convert(value, field_type, strict=not text)
+
+
+def _elements(text: str) -> Any:
+    """Read a list from a text: JSON, or its elements between commas."""
+    if text.startswith("["):
+        return msgspec.json.decode(text)
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _misfit(value: Any, field_type: Any, text: bool, error: msgspec.DecodeError) -> str:
+    """Say which value does not fit its field, and what would: `'abc' is not a whole number`."""
+    if _is_secret(field_type):
+        return f"the value (not shown) is not {_kind(field_type)}"
+    if not isinstance(error, msgspec.ValidationError):
+        return f"{value!r:.200} is no JSON list: {_said(error)}"
+    found = _elements(value) if text and _list_type(field_type) else value
+    if isinstance(found, list) and (element_type := _element_type(field_type)):
+        for element in found:
+            try:
+                msgspec.convert(element, element_type, strict=not text)
+            except msgspec.ValidationError as wrong:
+                return _misfit(element, element_type, text, wrong)
+    if _in_kind(found, field_type, text):
+        must = str(error).partition("` ")[2]
+        return f"{found!r:.200} is not allowed: it must be {must}"
+    return f"{found!r:.200} is not {_kind(field_type)}"
+
+
+def _in_kind(value: Any, field_type: Any, text: bool) -> bool:
+    """Tell whether a value is of the right type and only out of its bounds."""
+    for part in _unwrapped(field_type):
+        try:
+            msgspec.convert(value, part, strict=not text)
+        except msgspec.ValidationError:
+            continue
+        return True
+    return False
+
+
+_KINDS: dict[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    date: "a date like 2026-11-22",
+    datetime: "a time like 2026-11-22T06:30:00Z",
+    UUID: "a UUID",
+    types.NoneType: "null",
+}
+
+
+def _kind(field_type: Any) -> str:
+    """Say a type in plain words; leaving a field out needs no word."""
+    parts = [part for part in _unwrapped(field_type) if part is not types.NoneType]
+    return " or ".join(_KINDS[part] if part in _KINDS else _rarer_kind(part) for part in parts)
+
+
+def _rarer_kind(part: Any) -> str:
+    if typing.get_origin(part) is typing.Literal:
+        return f"one of {', '.join(map(str, typing.get_args(part)))}"
+    if isinstance(part, type) and issubclass(part, Enum):
+        return f"one of {', '.join(str(member.value) for member in part)}"
+    if element_type := _element_type(part):
+        return f"a list, each {_kind(element_type)}"
+    return f"of the type {getattr(part, '__name__', part)}"
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
@@ -154,6 +218,12 @@ def _allows(field_type: Any, member: type) -> bool:
 
 def _list_type(field_type: Any) -> bool:
     return any(typing.get_origin(part) in (list, tuple, set, frozenset) for part in _unwrapped(field_type))
+
+
+def _element_type(field_type: Any) -> Any:
+    """Give the type of a list's elements; None where it is no list of one type."""
+    found = [typing.get_args(part) for part in _unwrapped(field_type) if _list_type(part)]
+    return found[0][0] if found and (len(found[0]) == 1 or found[0][1:] == (...,)) else None
 
 
 def _is_secret(field_type: Any) -> bool:

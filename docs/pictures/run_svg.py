@@ -8,6 +8,7 @@ from rich.text import Text
 from sample import PROGRESS, START, SUMMARY
 
 from worker.mask import Mask
+from worker.report import words
 from worker.report.frame import frame
 from worker.report.terminal import draw_summary
 
@@ -64,8 +65,10 @@ def run_svg() -> str:
         _environ={},
     )
     console.print(Text("$ make run\n", style="bold"))
+    for line in words.beginning(START):
+        console.print(Text(line))
     console.print(frame(START, PROGRESS, Mask()))
-    console.print(Text("\n… four seconds later\n", style="dim"))
+    console.print(Text("… four seconds later\n", style="dim"))
     draw_summary(console, SUMMARY, Mask())
     drawn = console.export_svg(title="make run", theme=_THEME, code_format=_SVG, unique_id="run")
     return "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n"

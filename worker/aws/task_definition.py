@@ -42,6 +42,9 @@ def render(text: str, values: Mapping[str, str]) -> dict[str, Any]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the filled-in JSON and give 0; on faults, say all of them on stderr and give 2."""
+    if arguments and arguments[0] in ("-h", "--help"):
+        sys.stdout.write(f"{_USAGE}\n\n{__doc__}")
+        return 0
     try:
         definition = _checked(*_parsed(arguments))
     except Faults as error:

@@ -53,7 +53,10 @@ async def _seed(url: str, records: int) -> None:
     """Fill the database with what every job has beside it: jobs/<job>.sql."""
     folder = registry.folder()
     for path in sorted(folder.glob("*.sql")) if folder else ():
-        await _room("seed").seed(url, path.read_text(), records)
+        try:
+            await _room("seed").seed(url, path.read_text(encoding="utf-8"), records)
+        except (Faults, ValueError) as error:  # a ValueError: it is no text
+            raise Faults([f"{path.parent.name}/{path.name}: {error}"]) from error
 
 
 def _room(name: str) -> Any:

@@ -77,7 +77,10 @@ class Stripe:
             raise Faults(["STRIPE_API_KEY has a space or a line end in it (its value is not shown)"])
         headers = {"Authorization": f"Bearer {key}", "Stripe-Version": API_VERSION}
         self._limit = limit
-        self._http = Http(run, base_url=base, headers=headers, limit=limit, timeout_s=timeout_s)
+        try:
+            self._http = Http(run, base_url=base, headers=headers, limit=limit, timeout_s=timeout_s)
+        except Faults as error:
+            raise Faults(f"STRIPE_API_BASE: {fault}" for fault in error.faults) from error
 
     async def __aenter__(self) -> "Stripe":
         await self._http.__aenter__()

@@ -108,8 +108,8 @@ def lines(account: Account, verdict: Verdict) -> Iterator[str]:
     if verdict.worked:
         counts = account.counts()
         digits = max(len(f"{count.records:,}") for count in counts)
-        yield from _indented(f"{outcome:<13}{records:>{digits},}  {note}" for outcome, records, note in counts)
-        yield from _indented(f"{label:<13}{value}" for label, value in account.facts())
+        yield from _indented(f"{outcome:<15} {records:>{digits},}  {note}" for outcome, records, note in counts)
+        yield from _indented(f"{label:<15} {value}" for label, value in account.facts())
     for title, told in (("failures", account.failures()), ("would have done", account.samples())):
         yield from [f"  {title}", *_indented(_indented(told))] if told else []
     yield from (f"{label}: {value}" for label, value in account.afterwards())

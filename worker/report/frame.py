@@ -31,9 +31,12 @@ def _rows(start: Start, now: Progress, mask: Mask) -> Iterator[RenderableType]:
     if pace := _pace(start, now):
         yield _line((pace, "cyan"))
     if now.last_error:
-        yield _line(("last error: ", "red"), (cleaned(now.last_error, mask, _LONGEST), ""))
+        away = now.limited_by == "database"
+        label = (" DATABASE AWAY ", "bold white on red") if away else ("last error:", "red")
+        yield _line(label, (f" {cleaned(now.last_error, mask, _LONGEST)}", ""))
     if now.stopping:
         yield _line((" STOPPING ", "bold black on yellow"), (f" {cleaned(now.stopping, mask, _LONGEST)}", "yellow"))
+    yield Text()  # here the terminal echoes a Ctrl-C: after a full line it would wrap, and a row would not be erased
 
 
 def _title(start: Start, now: Progress, mask: Mask) -> Text:
@@ -54,7 +57,6 @@ def _outcomes(now: Progress) -> Text:
         (f"{tally.skips:,} skipped", "yellow" if tally.skips else "dim"),
         (" · ", "dim"),
         (f"{now.in_flight:,} in flight", ""),
-        (f" · {tally.unfinished:,} unfinished", "dim"),
     )
 
 

@@ -12,6 +12,7 @@ _log = logging.getLogger("worker.run")
 
 _EVERY_S = 10.0
 _MOST_GROUPS = 10
+_LONGEST_SAMPLE = 500
 
 _LEVELS = {
     Verdict.SUCCEEDED: logging.INFO,
@@ -51,8 +52,7 @@ class LogReporter(Reporter):
 
     def failed(self, group: ErrorGroup) -> None:
         """Log the first failure of its kind, then the tenth, the hundredth and so on."""
-        told = {f"error_{name}": value for name, value in asdict(group).items()}
-        _log.warning("%s", words.error(group), extra=told)
+        log_failure(group)
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Log how it ended, with all counts."""
@@ -62,6 +62,20 @@ class LogReporter(Reporter):
             level = logging.WARNING
         told = ": ".join(filter(None, [words.headline(summary), summary.detail]))
         _log.log(level, "%s", told, extra=_end(summary))
+
+
+def log_failure(group: ErrorGroup) -> None:
+    """Log a failed record and its kind; of a bug in the job, with its stack."""
+    if not _log.isEnabledFor(logging.WARNING):
+        return
+    told = {f"error_{name}": value for name, value in _group(group).items()}
+    # Made by hand: `extra` may not name the stack of a line, and `stack_info` would give the stack of this function.
+    args = (words.error(group),)
+    _log.handle(_log.makeRecord(_log.name, logging.WARNING, "", 0, "%s", args, None, extra=told, sinfo=group.stack))
+
+
+def _group(group: ErrorGroup) -> dict[str, Any]:
+    return {name: value for name, value in asdict(group).items() if name != "stack"}
 
 
 def _place(start: Start) -> None:
@@ -102,8 +116,9 @@ def _end(summary: Summary) -> dict[str, Any]:
         "peak_memory": summary.peak_memory,
         "cpu_s": summary.cpu_s,
         "commits": summary.commits,
-        "errors": [asdict(group) for group in summary.errors[:_MOST_GROUPS]] or None,
+        "errors": [_group(group) for group in summary.errors[:_MOST_GROUPS]] or None,
         "error_groups": len(summary.errors) or None,
+        "samples": [words.shortened(sample, _LONGEST_SAMPLE) for sample in summary.samples] or None,
         "next_command": summary.next_command,
     }
     return {name: value for name, value in told.items() if value is not None}

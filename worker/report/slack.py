@@ -68,7 +68,7 @@ class _Delivery(threading.Thread):
         try:
             await asyncio.wait_for(self._ended.wait(), budget_s)
         except TimeoutError:
-            return f"{self._last} (gave up after {budget_s:.1f} s)"
+            return f"{self._last}; gave up after {budget_s:.1f} s"
         finally:
             self._over.set()
         return self._last or None
@@ -90,7 +90,7 @@ class _Delivery(threading.Thread):
         """Wait before another try; False at once where the wait would outlast the budget."""
         pause = _PAUSES.delay(tries) if answer.retry_after_s is None else answer.retry_after_s
         if monotonic() + pause >= self._until:
-            self._last += f" (and no time is left for another try after {pause:.1f} s)"
+            self._last += f", {tries} ×; the time for reports is nearly over"
             return False
         return not self._over.wait(pause)
 

@@ -77,6 +77,9 @@ def _guarded(post: Post) -> Post:
     def guarded(message: Message, timeout_s: float) -> Answer:
         try:
             return post(message, timeout_s)
+        except OSError as error:
+            why = getattr(error, "reason", error)  # that of urllib's URLError, which says it less readably
+            return Answer(reason=f"Slack cannot be reached: {getattr(why, 'strerror', None) or why}")
         except Exception as error:  # noqa: BLE001 - no answer, however badly formed, may end the thread unheard
             return Answer(reason=f"{type(error).__name__}: {error}")
 

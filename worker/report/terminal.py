@@ -9,9 +9,12 @@ import time
 from typing import TYPE_CHECKING, TextIO, cast
 
 from worker.environment import Settings
-from worker.events import Progress, Reporter, Start, Summary
+from worker.events import ErrorGroup, Progress, Reporter, Start, Summary
 from worker.mask import Mask
+from worker.report import words
 from worker.report.account import Account, lines
+from worker.report.log_reporter import log_failure
+from worker.report.slack_text import cleaned
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LONGEST = 1_000
 _SHORTEST_S = 0.125
 """Between two drawings: faster only flickers."""
 
@@ -70,8 +74,14 @@ class TerminalReporter(TextReporter):
         self._drawn_at = 0.0
 
     def started(self, start: Start) -> None:
-        """Remember who runs; the display appears with the first progress."""
+        """Say who runs, in lines that stay; the display appears under them with the first progress."""
         self._start = start
+        try:
+            for line in words.beginning(start):
+                self.stream.write(f"{cleaned(line, self._mask, _LONGEST)}\n")
+            self.stream.flush()
+        except (OSError, ValueError) as error:
+            self._gone(error)
 
     def progress(self, progress: Progress) -> None:
         """Draw how far it is, at most eight times a second."""
@@ -83,6 +93,11 @@ class TerminalReporter(TextReporter):
             self._draw(self._start, progress)
         except (OSError, ValueError) as error:  # the terminal went away; the run goes on
             self._gone(error)
+
+    def failed(self, group: ErrorGroup) -> None:
+        """Log the stack of a bug in the job, above the display; all else about failures is in display and summary."""
+        if group.stack:
+            log_failure(group)
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Take the display away and draw the summary."""

@@ -1,6 +1,6 @@
 """Say verdicts, counts, times and sizes in the words that terminal, logs and Slack share."""
 
-from worker.events import ErrorGroup, History, Progress, Summary
+from worker.events import ErrorGroup, History, Progress, Start, Summary
 from worker.limits import Limits
 from worker.tally import Tally
 from worker.verdict import Verdict
@@ -22,6 +22,7 @@ _SLOW_SIDES = {
     "throttled": "the other side, which asked for pauses",
     "source": "reading the records (source)",
     "sink": "writing the results (sink)",
+    "database": "the database, which is away",
 }
 
 _CLOSE = 0.05
@@ -35,7 +36,7 @@ def emoji(summary: Summary) -> str:
 
 def headline(summary: Summary) -> str:
     """Say which job ended how: `poll-payments completed with 12 failures in 5,000 records`."""
-    failures = plural(summary.run_tally.failed, "failure")
+    failures = _failures(summary)
     records = plural(summary.run_tally.finished, "record")
     words = _ENDS[summary.verdict][1].format(failures=failures, records=records)
     if _tolerated(summary):
@@ -43,15 +44,37 @@ def headline(summary: Summary) -> str:
     return f"{summary.start.job} {words}{_trial(summary)}"
 
 
+def _failures(summary: Summary) -> str:
+    """Count the run's failures; after a resume, say how many of them this attempt can show."""
+    run, attempt = summary.run_tally.failed, summary.tally.failed
+    here = f" ({attempt or 'none'} of them in this attempt)" if attempt != run else ""
+    return f"{plural(run, 'failure')}{here}"
+
+
 def _tolerated(summary: Summary) -> bool:
     return summary.verdict is Verdict.SUCCEEDED and summary.run_tally.failed > 0
 
 
 def _trial(summary: Summary) -> str:
-    start = summary.start
-    trials = ["dry run"] if start.dry_run else []
-    trials += [f"at most {plural(start.max_records, 'record')}"] if start.max_records is not None else []
+    trials = _trials(summary.start)
     return f" ({', '.join(trials)})" if trials else ""
+
+
+def _trials(start: Start) -> list[str]:
+    trials = ["dry run"] if start.dry_run else []
+    return trials + ([f"at most {plural(start.max_records, 'record')}"] if start.max_records is not None else [])
+
+
+def beginning(start: Start) -> list[str]:
+    """Say in two lines who begins with which records, and under which limits."""
+    limits = start.limits
+    who = [f"{start.job} started", f"run {start.run_id}", f"attempt {start.attempt}"]
+    who += [f"goes on after {', '.join(map(str, start.resumed_from))}"] if start.resumed_from else []
+    who += [f"shard {start.shard}"] if start.shard else []
+    who += [f"scope {scope(start.scope)}", *_trials(start)]
+    bounds = [f"at most {limits.rate}" if limits.rate else "no rate limit", f"{limits.concurrency:,} at once"]
+    bounds += [f"{duration(limits.max_age)} old"] if limits.max_age is not None else []
+    return [" · ".join(who), f"{', '.join(bounds)} · stop within {start.stop_plan}"]
 
 
 def number(value: float) -> str:
