@@ -8,7 +8,7 @@ import pytest
 from stored import as_modest, do, rows_of
 
 from worker.database import Link
-from worker.errors import Transient
+from worker.errors import Permanent, Transient
 from worker.source import Key
 from worker.sources import postgres
 from worker.sources.postgres import PostgresQuery, query
@@ -226,3 +226,24 @@ async def test_source_away_is_transient_not_a_fault(table: Link) -> None:
             await connection.execute("LOCK TABLE item IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(Transient):
                 await source.check()
+
+
+async def test_source_refuses_a_key_that_is_not_unique(link: Link) -> None:
+    """Two rows with one key across a page's end would lose one of them: the page is refused, and says which."""
+    async with link.using() as connection:
+        await connection.execute("CREATE TABLE twins (id int); INSERT INTO twins VALUES (1), (2), (2), (3)")
+    source = query("SELECT id FROM twins", key="id")
+    source.connect(link, link)
+    assert await source.check() == []
+    assert len(await source.page(None, 3)) == 3
+    with pytest.raises(Permanent, match="two rows have id = 2"):
+        await source.page(None, 2)
+
+
+async def test_source_refuses_a_key_that_is_null(link: Link) -> None:
+    """Rows without a key would never be read: that is a fault of the start."""
+    async with link.using() as connection:
+        await connection.execute("CREATE TABLE holes (id int); INSERT INTO holes VALUES (1), (NULL)")
+    source = query("SELECT id FROM holes", key="id")
+    source.connect(link, link)
+    assert "is null in some rows" in (await source.check())[0]

@@ -7,7 +7,7 @@ from examples import a_summary
 from stored import Payments, a_batch, a_claim, as_modest, do, granted
 
 from worker.claim import Held
-from worker.cli.listing import _latest
+from worker.cli.runs import _latest
 from worker.database import Link
 from worker.errors import Faults
 from worker.runs import RUNNING
@@ -102,9 +102,11 @@ async def test_reading_waits_for_no_commit(store: PostgresStore, store_url: str,
     assert run is not None
 
 
-async def test_reading_without_rights_is_a_fault(store: PostgresStore, store_url: str, link: Link) -> None:
+async def test_reading_without_rights_is_a_fault(
+    store: PostgresStore, store_url: str, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`runs` says that the run store may not be read, instead of breaking."""
     async with link.using() as connection:
-        url = await as_modest(connection, store_url)
+        monkeypatch.setenv("DATABASE_URL", await as_modest(connection, store_url))
     with pytest.raises(Faults, match="refuses the run store: permission denied for schema worker"):
-        await _latest(url, Namespace(job=None, limit=1))
+        await _latest(Namespace(job=None, limit=1))

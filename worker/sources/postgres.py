@@ -10,6 +10,7 @@ import asyncpg
 import msgspec
 
 from worker.database import Link, is_refused, said
+from worker.errors import Permanent
 from worker.source import JsonKey, Key, Promise, Record
 
 _DECODE: dict[str, Callable[[Any], Any]] = {
@@ -29,6 +30,7 @@ _DECODE: dict[str, Callable[[Any], Any]] = {
 """How a key column's value is read back from the run store, by the name of its type."""
 
 _COUNT_TIMEOUT_MS = 2_000
+_NULLS_TIMEOUT_MS = 1_000
 
 
 def query(sql: str, *arguments: Any, key: str | Sequence[str]) -> "PostgresQuery":
@@ -99,10 +101,19 @@ class PostgresQuery:
             return [f"the job's query is not sound: {said(error)}"]
 
     async def page(self, after: Key | None, size: int) -> Sequence[Record]:
-        """Read the next rows after a key."""
+        """Read the next rows after a key. Raises Permanent where a key is not unique: the page after it would lose a row."""
         sql, position = (self._sql.first, ()) if after is None else (self._sql.next, after)
         async with self.link.using() as connection:
-            return await connection.fetch(sql, *self._arguments, *position, size)
+            rows = await connection.fetch(sql, *self._arguments, *position, size + 1)
+        if len(rows) <= size:
+            return rows
+        if self.key(rows[size]) == self.key(rows[size - 1]):
+            named = f"{', '.join(self._columns)} = {', '.join(map(str, self.key(rows[size])))}"
+            raise Permanent(
+                f"the key is not unique: two rows have {named}, and paging would lose one; add a column to the key",
+                "KeyNotUnique",
+            )
+        return rows[:size]
 
     async def count(self, after: Key | None) -> int | None:
         """Count the rows after a key, for at most two seconds; then give the planner's estimate."""
@@ -134,7 +145,23 @@ class PostgresQuery:
         faults = self._learn({attribute.name: attribute.type.name for attribute in statement.get_attributes()})
         if not faults:  # rights and values are looked at when it is run, were it for no rows
             await connection.fetch(self._sql.first, *self._arguments, 0)
+            faults = await self._find_nulls(connection)
         return faults
+
+    async def _find_nulls(self, connection: "asyncpg.Connection[Any]") -> list[str]:
+        """Look whether a key is null, which paging would pass over; for a second at most, an index answers at once."""
+        try:
+            async with connection.transaction(readonly=True):
+                await connection.execute(f"SET LOCAL statement_timeout = {_NULLS_TIMEOUT_MS}")
+                found = await connection.fetchval(self._sql.nulls, *self._arguments)
+        except asyncpg.QueryCanceledError:
+            return []
+        columns = ", ".join(self._columns)
+        return (
+            [f"the key {columns} is null in some rows, which paging would never read: choose a key that is not"]
+            if found
+            else []
+        )
 
     def _learn(self, types: dict[str, str]) -> list[str]:
         missing = [name for name in self._columns if name not in types]
@@ -174,6 +201,8 @@ class _Statements:
         self.all, self.all_next = f"SELECT * FROM {rows}", f"SELECT * FROM {rows} WHERE {beyond}"
         self.first = f"{self.all} ORDER BY {order} LIMIT ${arguments + 1}"
         self.next = f"{self.all_next} ORDER BY {order} LIMIT ${limit}"
+        nulls = " OR ".join(f"{_quoted(name)} IS NULL" for name in columns)
+        self.nulls = f"SELECT EXISTS (SELECT FROM {rows} WHERE {nulls})"
         self.count = f"SELECT count(*) FROM {rows}"
         self.count_next = f"SELECT count(*) FROM {rows} WHERE {beyond}"
         self.by_key = ""
