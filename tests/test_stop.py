@@ -59,7 +59,7 @@ def test_verdict_maps_each_end_to_its_exit_code() -> None:
         "interrupted": 75,
     }
     assert [Verdict.of(verdict.word) for verdict in Verdict] == list(Verdict)
-    assert {verdict for verdict in Verdict if verdict.finished} == {Verdict.SUCCEEDED, Verdict.COMPLETED_WITH_FAILURES}
+    assert {verdict for verdict in Verdict if verdict.finished} == {Verdict.SUCCEEDED}
     idle = {Verdict.ALREADY_DONE, Verdict.ALREADY_RUNNING, Verdict.OVERLAPPED, Verdict.NOT_STARTED}
     assert {verdict for verdict in Verdict if not verdict.worked} == idle
 
