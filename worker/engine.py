@@ -420,7 +420,7 @@ class Engine:
         """Cancel the tries that took longer than the record timeout: one sweep for all slots instead of a timer each."""
         overdue = now - self._limits.record_timeout
         for slot in self._slots:
-            if slot.taken is not None and slot.started < overdue and not slot.expired and not slot.task.cancelling():
+            if slot.taken is not None and slot.started < overdue and not slot.task.cancelling():
                 slot.expired = True
                 slot.task.cancel()
 
