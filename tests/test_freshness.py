@@ -1,6 +1,7 @@
 """How old a record may be when it is worked on, and what is read again."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -107,6 +108,32 @@ async def test_freshness_gives_up_on_a_source_that_is_too_slow(slow: str) -> Non
         await asyncio.wait_for(engine.work(), 1_000)
     assert 1 not in sink.ids()
     assert sink.last.open_keys == resumed.get("open_keys", [])
+
+
+async def test_freshness_reads_open_keys_at_the_pace_of_the_work() -> None:
+    """However many open keys a resume has, and however slow the rate, each is read again about once."""
+    source = Rows(range(400))
+    limits = Limits(concurrency=4, rate=Rate(10), page_size=100, max_age=10)
+    engine = engine_over(source, limits=limits, after=[399], open_keys=[[number] for number in range(400)])
+    await engine.work()
+    assert engine.ledger.saved.done == 400
+    assert sum(map(len, source.reread)) <= 1.5 * 400
+
+
+async def test_freshness_takes_retries_that_grew_old_for_no_slow_source() -> None:
+    """Records that come back one by one, each too old by then and read again slowly, are worked on to the end."""
+    tries: Counter[int] = Counter()
+
+    async def process(row: Row) -> Any:
+        tries[row.id] += 1
+        await asyncio.sleep(0.2)
+        raise Transient("again")
+
+    source = Rows(range(30))
+    source.again_s = 2
+    limits = Limits(concurrency=1, max_age=10)
+    await engine_over(source, process, limits=limits, retry=Steady(attempts=4, first=14)).work()
+    assert set(tries.values()) == {4}
 
 
 async def test_freshness_gets_through_pauses_that_outlast_max_age() -> None:

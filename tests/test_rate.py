@@ -132,10 +132,12 @@ async def test_rate_counts_overlapping_pauses_once() -> None:
 @pytest.mark.looptime
 async def test_rate_lets_nobody_overtake() -> None:
     """Who asks without waiting gets nothing while somebody waits, even when a permit is due."""
-    limit = RateLimit(Rate(1), now)
+    limit = RateLimit(Rate(1), lambda: now() + late)
+    late = 0.0
     await limit.acquire()
     waiting = asyncio.create_task(limit.acquire())
     await asyncio.sleep(0)
+    late = 10.0
     assert not limit.try_acquire()
     await waiting
 

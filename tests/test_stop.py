@@ -60,7 +60,6 @@ def test_verdict_maps_each_end_to_its_exit_code() -> None:
     }
     assert [Verdict.of(verdict.word) for verdict in Verdict] == list(Verdict)
     assert {verdict for verdict in Verdict if verdict.finished} == {Verdict.SUCCEEDED}
-    assert {verdict for verdict in Verdict if verdict.complete} == {Verdict.SUCCEEDED, Verdict.COMPLETED_WITH_FAILURES}
     idle = {Verdict.ALREADY_DONE, Verdict.ALREADY_RUNNING, Verdict.OVERLAPPED, Verdict.NOT_STARTED}
     assert {verdict for verdict in Verdict if not verdict.worked} == idle
 

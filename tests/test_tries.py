@@ -146,6 +146,7 @@ async def test_tries_keeps_the_rate_with_retries() -> None:
 async def test_tries_times_a_record_out(made_of_it: str) -> None:
     """A try that takes too long is cancelled and counts, whatever `process` makes of it; its slot stays as good as new."""
     tries: Counter[int] = Counter()
+    cleaned: list[int] = []
 
     async def process(row: Row) -> Any:
         tries[row.id] += 1
@@ -158,7 +159,8 @@ async def test_tries_times_a_record_out(made_of_it: str) -> None:
                 if made_of_it == "swallowed":
                     return skipped("swallowed")
                 if made_of_it == "cleaned up":
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(1)
+                    cleaned.append(row.id)
                 raise
         if row.id == 1:
             async with asyncio.timeout(1):  # works in a slot whose cancellation was undone
@@ -171,6 +173,7 @@ async def test_tries_times_a_record_out(made_of_it: str) -> None:
     await engine.work()
     assert now() < 20
     assert engine.complete
+    assert len(cleaned) == (4 if made_of_it == "cleaned up" else 0)
     if made_of_it == "swallowed":
         assert engine.ledger.saved.skips == 2
     else:

@@ -22,7 +22,7 @@ def broken(error: Exception, mask: Mask) -> tuple[Verdict, str]:
 
 def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
     """Give the verdict on an attempt that came to its end by itself."""
-    if engine.ledger.overdrawn:
+    if engine.ledger.overdrawn and not engine.complete:
         return Verdict.ABORTED, engine.ledger.overdrawn
     if not engine.complete:
         return Verdict.INTERRUPTED, parts.stop.reason or "stopped"

@@ -121,7 +121,7 @@ class Engine:
     @property
     def throttled_s(self) -> float:
         """Give the seconds for which the other side asked everybody to pause."""
-        return sum(rate.throttled_s for rate in self._rates.values())
+        return self._gate.throttled_s
 
     @property
     def limited_by(self) -> str:
@@ -253,17 +253,18 @@ class Engine:
         self._check_budget()
 
     def _pause(self, error: Throttled) -> None:
-        """Hold everybody who asks the same other side, for as long as it said."""
+        """Hold every slot for as long as the other side said; whoever asks it through a limit of its own, too."""
         self.ledger.tally.throttled += 1
-        rate = self._rates.get(error.limit or self._main_rate, self._gate)
-        if (
-            error.retry_after_s
-        ):  # "after 0 seconds" says no more than nothing does: calling at once would go on for ever
-            rate.pause(error.retry_after_s)
-        elif not rate.paused:
+        named = self._rates.get(error.limit or self._main_rate, self._gate)
+        seconds = error.retry_after_s  # "after 0 seconds" says no more than nothing does: it would go on for ever
+        if not seconds:
+            if named.paused:
+                return
             first, longest = _PAUSE_S
-            rate.pause(min(longest, first * 2.0 ** min(self._throttles, 10)))
+            seconds = min(longest, first * 2.0 ** min(self._throttles, 10))
             self._throttles += 1
+        for rate in {named, self._gate}:
+            rate.pause(seconds)
 
     def _check_budget(self) -> None:
         if self.ledger.overdrawn:
@@ -427,7 +428,7 @@ class Engine:
         """Cancel the tries that took longer than the record timeout: one sweep for all slots instead of a timer each."""
         overdue = now - self._limits.record_timeout
         for slot in self._slots:
-            if slot.taken is not None and slot.started < overdue and not slot.expired and not slot.task.cancelling():
+            if slot.taken is not None and slot.started < overdue and not slot.task.cancelling():
                 slot.expired = True
                 slot.task.cancel()
 

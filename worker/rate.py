@@ -67,7 +67,6 @@ class RateLimit:
         if until > self._paused_until:
             self.throttled_s += until - max(now, self._paused_until)
             self._paused_until = until
-            self._rearm()
 
     def _due(self) -> float:
         """Give the moment of the next grant: evenly spaced, after the pause, and never more than `count` in a window."""
@@ -82,12 +81,6 @@ class RateLimit:
         if self._timer is None and self._waiters:
             wait = max(_SHORTEST_TIMER_S, self._due() - self._clock())
             self._timer = asyncio.get_running_loop().call_later(wait, self._grant)
-
-    def _rearm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._arm()
 
     def _grant(self) -> None:
         """Serve, in one go, everybody whose permit fell due."""
