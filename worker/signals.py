@@ -26,5 +26,12 @@ class Signals:
             stop.ask(signal.Signals(received).name)
         self._received.clear()
 
+    def ignore(self) -> None:
+        """Ask nobody any more: how it ended is decided, and a closed loop would leave the default, which is to die of them."""
+        loop = asyncio.get_running_loop()
+        for number in _ASKED_BY:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
     def _record(self, number: int, frame: FrameType | None) -> None:
         self._received.append(number)
