@@ -1,5 +1,6 @@
 """The end of an attempt, when the database is away just then: what the exit code says is true."""
 
+import math
 import signal
 
 from payments import Payments, expected, payments
@@ -27,7 +28,7 @@ async def test_run_end_that_cannot_be_told_is_an_interruption(database_url: str)
             await _without_database(proxy, running)
             assert await running.ended() == 75
         assert (running.end["verdict"], await _status(world)) == ("interrupted", "running")
-        proxy.refusing = False
+        proxy.refusing = 0
         asked = world.calls.by_ref.copy()
         code, again = await finished("poll-payments", **_through(proxy, world))
         assert (code, again.end["verdict"], await _status(world)) == (0, "succeeded", "succeeded")
@@ -63,7 +64,7 @@ async def _without_database(proxy: Proxy, running: Worker) -> None:
     """Take the database away when the worker tells the end, and wait until it has noticed."""
     cut = proxy.cut_before(END)
     await cut.happened.wait()
-    proxy.refusing = True
+    proxy.refusing = math.inf
     await running.line(lambda line: "waiting" in line["event"])
 
 

@@ -1,6 +1,8 @@
 """Stopping: a signal at any moment drains, commits, reports, and exits 75 in time."""
 
+import asyncio
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,18 @@ async def test_stop_right_after_the_first_log_line_exits_in_time(database_url: s
         running.signal(signal.SIGTERM)
         assert await running.ended(within_s=30) == 75
     assert adds_up(running.end["tally"])
+
+
+async def test_stop_after_the_end_changes_nothing(database_url: str) -> None:
+    """Signals that come while a worker that has succeeded leaves, up to its last instruction, do not change its exit code."""
+    async with payments(database_url, 20) as world, worker("poll-payments", **world.environment) as running:
+        await running.line(lambda line: "verdict" in line)
+        ended = asyncio.create_task(running.ended())
+        while not ended.done():
+            with suppress(ProcessLookupError):
+                running.signal(signal.SIGTERM)
+            await asyncio.sleep(0)
+        assert await ended == 0
 
 
 async def test_stop_before_anything_ran_is_remembered(database_url: str) -> None:

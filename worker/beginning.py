@@ -99,7 +99,7 @@ class Beginning:
             answer = await self._patiently(lambda: store.claim(self._claim))
             if not isinstance(answer, Held) or answer.sign != held.sign:
                 return answer
-            quiet = quiet + 1 if self._clock() - asked < step else 0  # it was away for its holder too
+            quiet = quiet + 1 if self._clock() - asked < store.lease_s / 3 else 0  # it was away for its holder too
         parts.run.log.warning("it is dead: taking over from attempt %d of %s", held.attempt, held.run_id)
         return await self._patiently(lambda: store.claim(self._claim, successor_of=held))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 from worker.stop import Stop
@@ -10,21 +11,29 @@ _ASKED_BY = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """Remember signals that arrive before there is anything to stop, and hand them over once there is."""
+    """Remember signals that arrive before there is anything to stop, and hand them over once there is.
+
+    Not by the loop's own handlers: a loop that is closed gives the signals back their default, which is to die of them.
+    """
 
     def __init__(self) -> None:
         self._received: list[int] = []
+        self._tell: Callable[[int], object] = self._received.append
         for number in _ASKED_BY:
-            signal.signal(number, self._record)
+            signal.signal(number, self._hear)
 
     def hand_to(self, stop: Stop) -> None:
         """Ask `stop` for every signal, those that came before included; call it in the running loop."""
         loop = asyncio.get_running_loop()
-        for number in _ASKED_BY:
-            loop.add_signal_handler(number, stop.ask, number.name)
+        self._tell = lambda number: loop.call_soon_threadsafe(stop.ask, signal.Signals(number).name)
         for received in self._received:
-            stop.ask(signal.Signals(received).name)
+            self._tell(received)
         self._received.clear()
 
-    def _record(self, number: int, frame: FrameType | None) -> None:
-        self._received.append(number)
+    def ignore(self) -> None:
+        """Tell nobody any more: how it ended is decided."""
+        for number in _ASKED_BY:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self._tell(number)

@@ -57,6 +57,7 @@ async def _serve(options: argparse.Namespace, signals: Signals) -> None:
         application = routes.app(jobs, RunReader(link), started, accepted)
         listener = server.listen(options.host, options.port)
         await server.serve(application, started, listener, stop, for_runs_s)
+    signals.ignore()
 
 
 def _rooms() -> tuple[types.ModuleType, ...]:

@@ -133,6 +133,7 @@ async def _attempt(
         summary = await attempt(parts)
     finally:
         await asyncio.gather(*(link.close() for link in links))
+        signals.ignore()
     return summary.exit_code
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,9 +45,10 @@ class Attempt:
         await self._reading
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send it a signal, unless it has ended. Not by its transport: that would look for the end, and take it from asyncio."""
         if self._process.returncode is None:
-            self._process.send_signal(number)
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     async def ended(self, within_s: float) -> int:
         """Wait for its end and give the exit code. Raises TimeoutError."""

@@ -44,13 +44,12 @@ class Proxy:
         self._breaks: list[Break] = []
         self._open: dict[asyncio.StreamWriter, asyncio.StreamWriter] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.refusing = False
-        """New connections are cut at once."""
+        self.refusing = 0.0
+        """So many new connections are cut at once; `math.inf` for all."""
         self.delay_s = 0.0
         """Each message of a client waits so long before it is handed on."""
-        self.connections = 0
-        self.commits = 0
-        """COMMITs that the server was handed."""
+        self.connections = self.messages = self.commits = 0
+        """How many there were, in all; of COMMITs, those that the server was handed."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -82,7 +81,10 @@ class Proxy:
         return self._add(_at_once(Break(text, nth, "before")))
 
     def cut_after(self, text: bytes, nth: int = 1) -> Break:
-        """Hand the n-th message with this text on, let the server answer it, and cut the connection instead of telling."""
+        """Hand the n-th message with this text on, let the server answer it, and cut the connection instead of telling.
+
+        It must be one that is answered by itself: a simple query, as asyncpg sends `execute` without arguments, and COMMIT.
+        """
         return self._add(_at_once(Break(text, nth, "between")))
 
     def hold(self, text: bytes, nth: int = 1) -> Break:
@@ -100,7 +102,8 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.connections += 1
-        if self.refusing:
+        if self.refusing > 0:
+            self.refusing -= 1
             client.transport.abort()
             return
         try:
@@ -129,6 +132,7 @@ class Proxy:
         while True:
             message = await _message(reader, first)
             first = first and message[4:8] == _SSL_REQUEST
+            self.messages += 1
             met = [planned for planned in self._breaks if planned.meets(message)]
             if met:
                 return met[0], message
