@@ -28,7 +28,7 @@ def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
         return Verdict.INTERRUPTED, parts.stop.reason or "stopped"
     tally, budget = engine.ledger.run_tally, parts.job.errors
     if not budget.tolerates(tally):
-        return Verdict.COMPLETED_WITH_FAILURES, f"{tally.failed_share:.2%} failed, {budget.tolerated:.2%} is tolerated"
+        return Verdict.COMPLETED_WITH_FAILURES, f"{_percent(tally.failed_share)} failed, {_percent(budget.tolerated)} is tolerated"
     return Verdict.SUCCEEDED, ""
 
 
@@ -50,3 +50,7 @@ _GOES_ON = (Verdict.INTERRUPTED, Verdict.ABORTED, Verdict.CRASHED, Verdict.LEASE
 
 def _text(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
