@@ -32,6 +32,7 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
         ("Bearer wrong", 'Bearer realm="admin", error="invalid_token"'),
         (f"Bearer {QA.entry.partition('=')[2]}", 'Bearer realm="admin", error="invalid_token"'),
     ],
+    ids=["none", "empty", "basic", "bare", "wrong", "hash"],
 )
 async def test_refusals_without_a_token_tell_nothing(room: Room, header: str, challenge: str) -> None:
     """No path below /admin says anything but 401, and nothing starts."""

@@ -28,7 +28,10 @@ def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
         return Verdict.INTERRUPTED, parts.stop.reason or "stopped"
     tally, budget = engine.ledger.run_tally, parts.job.errors
     if not budget.tolerates(tally):
-        return Verdict.COMPLETED_WITH_FAILURES, f"{_percent(tally.failed_share)} failed, {_percent(budget.tolerated)} is tolerated"
+        return (
+            Verdict.COMPLETED_WITH_FAILURES,
+            f"{_percent(tally.failed_share)} failed, {_percent(budget.tolerated)} is tolerated",
+        )
     return Verdict.SUCCEEDED, ""
 
 
