@@ -51,6 +51,7 @@ soak: install ## The long proofs, at their full numbers (minutes)
 
 bench: install ## Measure, side by side
 	PYTHONPATH=. $(BIN)/python bench/rate_limits.py
+	PYTHONPATH=. $(BIN)/python bench/run_store.py
 
 documents: install ## Write again what is made from the code: docs/metrics.md, docs/environment.md, the pictures
 	PYTHONPATH=. $(BIN)/python docs/metrics.py
