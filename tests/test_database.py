@@ -1,6 +1,7 @@
 """worker/database.py: a link reconnects, says what is away and what is wrong, and never says the password."""
 
 import asyncio
+import math
 
 import asyncpg
 import pytest
@@ -197,10 +198,10 @@ async def test_database_cut_in_an_answer_is_transient(each_url: str) -> None:
 async def test_database_that_refuses_connections_is_away(each_url: str) -> None:
     """A port where connections are cut at once is waited for."""
     async with Proxy(each_url) as proxy, Link(proxy.url, "test") as link:
-        proxy.refusing = True
+        proxy.refusing = math.inf
         with pytest.raises(Transient):
             await row_of(link, "SELECT 1")
-        proxy.refusing = False
+        proxy.refusing = 0
         await row_of(link, "SELECT 1")
 
 

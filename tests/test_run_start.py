@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -120,7 +121,7 @@ class Accepting(logging.Handler):
 async def test_run_waits_for_a_database_that_comes_back(items: str) -> None:
     """Connections that are refused at first cost a few warnings."""
     async with Proxy(items) as proxy, parts_of(proxy.url) as parts:
-        proxy.refusing = True
+        proxy.refusing = math.inf
         parts.run.log = logging.Logger("run")
         parts.run.log.addHandler(Accepting(proxy))
         assert (await attempt(parts)).verdict is Verdict.SUCCEEDED
@@ -130,7 +131,7 @@ async def test_run_waits_for_a_database_that_comes_back(items: str) -> None:
 async def test_run_without_a_database_is_interrupted(items: str) -> None:
     """After CONNECT_TIMEOUT the attempt ends with 75, and says which database it waited for, and for how long."""
     async with Proxy(items) as proxy, parts_of(proxy.url, connect_timeout_s=0.2) as parts:
-        proxy.refusing = True
+        proxy.refusing = math.inf
         summary = await attempt(parts)
     assert (summary.verdict, summary.verdict.exit_code) == (Verdict.INTERRUPTED, 75)
     assert "database 127.0.0.1:" in summary.detail
