@@ -71,8 +71,10 @@ async def test_replay_can_be_narrowed(database_url: str) -> None:
         await broken(world, 3)
         await run(world)
         await mend(world)
-        _, none = await finished("replay", RUN, "--error", "Elsewhere", **world.environment)
-        assert none.end["tally"]["read"] == 0
+        code, none = await finished("replay", RUN, "--error", "Elsewhere", **world.environment)
+        assert (code, "no dead letter of type 'Elsewhere'" in none.faults[0]) == (2, True)
+        code, none = await finished("replay", RUN, "--key", "99", **world.environment)
+        assert (code, "no dead letter with key '99'" in none.faults[0]) == (2, True)
         _, one = await finished("replay", RUN, "--key", "2", **world.environment)
         assert one.end["tally"]["read"] == 1
         letters = await world.sql("SELECT key::text FROM worker.dead_letters ORDER BY key")

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from stored import a_claim, do, granted, row_of, rows_of
 
+from worker.budget import ErrorBudget
 from worker.claim import Claim, Granted, Held, Over
 from worker.database import Link
 from worker.errors import Faults, Transient
 from worker.job import Job, Results, Run
 from worker.limits import Limits
 from worker.mask import Mask
-from worker.outcome import Outcome, done
+from worker.outcome import Outcome, done, skipped
 from worker.parts import Parts
 from worker.rate import RateLimit
+from worker.retry import Retry
 from worker.run import attempt
 from worker.scope import Scope
 from worker.source import Record, Source
@@ -415,3 +417,60 @@ async def test_run_needs_no_more_than_a_schema(each_url: str, link: Link) -> Non
     async with parts_of(each_url) as parts:
         summary = await attempt(parts)
     assert (summary.verdict, summary.tally) == (Verdict.SUCCEEDED, Tally())
+
+
+async def test_run_names_a_record_the_same_over_retries_and_resumes_and_anew_in_a_replay(items: str) -> None:
+    """An idempotency key belongs to a record in a run: every attempt at it has the same, each replay of its failures another."""
+    keys: dict[int, list[str]] = {}
+
+    class Stubborn(Rename):
+        retry = Retry(attempts=2, first=0)
+        errors = ErrorBudget(share=None)
+
+        async def process(self, record: Record, run: Run[Scope]) -> Outcome:
+            keys.setdefault(record["id"], []).append(run.idempotency_key(record))
+            if len(keys) == 10 and run.attempt == 1:
+                parts.stop.ask("enough for now")
+            raise Transient("not today")
+
+    for _ in range(4):
+        async with parts_of(items, Stubborn()) as parts:
+            last = await attempt(parts)
+        if last.verdict is Verdict.COMPLETED_WITH_FAILURES and last.start.replay is None:
+            tried = {number: len(seen) for number, seen in keys.items()}
+    assert last.start.replay is not None
+    assert len({key for seen in keys.values() for key in seen[: tried[1]]}) == 20, (
+        "one a record, over tries and attempts"
+    )
+    for number, seen in keys.items():
+        assert len(set(seen[: tried[number]])) == 1
+        assert seen[tried[number]] not in seen[: tried[number]]
+
+
+async def test_run_with_a_secret_in_a_skip_reason_keeps_it_out_of_the_store(items: str, link: Link) -> None:
+    """A reason is masked like every other text that a job gives."""
+
+    class Telling(Rename):
+        async def process(self, record: Record, run: Run[Scope]) -> Outcome:
+            return skipped(f"because {SECRET}")
+
+    async with parts_of(items, Telling()) as parts:
+        summary = await attempt(parts)
+    assert summary.tally.skipped == {"because ***": 20}
+    assert SECRET not in str(await row_of(link, "SELECT tally::text FROM worker.runs"))
+
+
+async def test_runs_of_one_job_go_on_side_by_side_where_it_says_so(items: str) -> None:
+    """With `one_per_scope` a run with another scope has a lease of its own; with the same scope it has not."""
+
+    class Regional(Scope):
+        region: str
+
+    class Sides(Rename):
+        one_per_scope = True
+
+    async with parts_of(items, Sides()) as north, parts_of(items, Sides()) as south, parts_of(items, Sides()) as again:
+        for parts, key, region in ((north, "1", "north"), (south, "2", "south"), (again, "3", "north")):
+            parts.run.run_key, parts.run.scope = key, Regional(region=region)
+        held = [type(await parts.store.claim(parts.claim())).__name__ for parts in (north, south, again)]
+    assert held == ["Granted", "Granted", "Held"]

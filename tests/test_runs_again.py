@@ -1,5 +1,6 @@
 """Runs that are taken up again: resumed by name, followed while they go on, refused in another mode, forgotten when old."""
 
+import json
 import signal
 
 from payments import payments
@@ -39,7 +40,7 @@ async def test_wait_follows_the_live_run_and_exits_with_its_code(database_url: s
                 await second.line(lambda line: "following attempt 1" in line["event"])
                 assert await first.ended() == 1
                 assert await second.ended() == 1
-    assert second.end["verdict"] == "already running"
+    assert (second.end["verdict"], second.end["exit_code"]) == ("already running", 1)
     assert "completed with failures" in second.end["detail"]
 
 
@@ -78,3 +79,33 @@ async def test_prune_forgets_old_runs_and_no_others(database_url: str) -> None:
         attempts = await world.sql("SELECT FROM worker.attempts")
     assert [row["run_key"] for row in left] == ["working", "young"]
     assert len(attempts) == 2
+
+
+async def test_overlapped_run_is_recorded_and_is_not_what_resume_takes_up(database_url: str) -> None:
+    """A start that found another run says so in the store; `--resume` goes on with the one that had begun."""
+    async with payments(database_url, 400) as world:
+        environment = world.environment | {"LEASE": "1", "WORKER_CONCURRENCY": "2"}
+        world.simulator.behaviour.delay = 0.05
+        async with worker("poll-payments", "--run-key", "first", **environment) as first:
+            await world.calls.until(20)
+            code, second = await finished("poll-payments", "--run-key", "second", **environment)
+            assert (code, second.end["verdict"]) == (0, "overlapped")
+            await first.kill()
+        world.simulator.behaviour.delay = 0
+        statuses = await world.sql("SELECT status FROM worker.runs WHERE run_key = 'second'")
+        assert [row["status"] for row in statuses] == ["overlapped"]
+        code, resumed = await finished("poll-payments", "--resume", **environment)
+        assert (code, resumed.end["run_id"]) == (0, "poll-payments:first")
+        async with worker("runs", "show", "poll-payments:first", "--json", **environment) as running:
+            shown = json.loads((await running.output()).splitlines()[0])
+    killed, last = (attempt["tally"] for attempt in shown["attempts"])
+    assert killed["done"] + last["done"] == shown["tally"]["done"], "a killed attempt's counts follow from the run's"
+
+
+async def test_resume_says_what_cannot_go_with_it(database_url: str) -> None:
+    """A run key names the run already; servers made for the run have none to resume."""
+    async with payments(database_url, 5) as world:
+        for other in (["--run-key", "k"], ["--local"]):
+            code, refused = await finished("poll-payments", "--resume", *other, **world.environment)
+            assert code == 2
+            assert f"--resume cannot go with {other[0]}" in refused.faults[0]

@@ -7,7 +7,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from worker.errors import Faults
-from worker.scope import Scope, encode, parse, variables
+from worker.scope import Scope, Secret, encode, parse, variables
 
 
 class Wide(Scope):
@@ -77,3 +77,17 @@ def test_scope_parse_words_what_the_model_itself_refuses() -> None:
 
     with pytest.raises(Faults, match="scope: first 2 comes after last 1"):
         parse(Span, {"first": 2, "last": 1})
+
+
+def test_scope_that_refuses_itself_does_not_tell_its_secrets() -> None:
+    """What a model's own check says is masked."""
+
+    class Guarded(Scope):
+        token: Secret
+
+        def __post_init__(self) -> None:
+            raise ValueError(f"bad token {self.token}")
+
+    with pytest.raises(Faults) as refused:
+        parse(Guarded, {"token": "hunter2topsecret"})
+    assert refused.value.faults == ("scope: bad token ***",)

@@ -31,4 +31,4 @@ def test_environment_page_lists_every_variable_that_is_read() -> None:
     text = "\n".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
     taken = r'(?:environ(?:\.get\(|\[)|reader\.\w+\()"([A-Z][A-Z0-9_]+)"'
     read = set(re.findall(taken, text)) - {"NO_COLOR", "TERM", "COLUMNS", "TMPDIR", "PATH"}
-    assert read == {variable.name for variable in VARIABLES} - {"JOB_<FIELD>", "AWS_ENDPOINT_URL"}
+    assert read == {variable.name for variable in VARIABLES} - {"JOB_<FIELD>"}

@@ -107,7 +107,10 @@ class Beginning:
         """Say that another is at work; or, where we are to wait, follow it and say how it ended: None when it is our turn."""
         same = held.run_id == self._claim.run_id
         if not self._parts.wait:
-            return Idle(Verdict.ALREADY_RUNNING if same else Verdict.OVERLAPPED, _at_work(held))
+            idle = Idle(Verdict.ALREADY_RUNNING if same else Verdict.OVERLAPPED, _at_work(held))
+            if not same:
+                await self._patiently(lambda: self._parts.store.stand_aside(self._claim, idle.verdict, idle.detail))
+            return idle
         self._parts.run.log.info("following attempt %d of %s", held.attempt, held.run_id)
         while (verdict := await self._patiently(lambda: self._parts.store.follow(held.run_id))) is None:
             await self._pause(self._parts.store.lease_s / _LOOKS)

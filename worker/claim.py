@@ -112,6 +112,10 @@ class Store(Protocol):
         """Give the verdict with which a run that somebody holds came to rest; None while it is held."""
         ...
 
+    async def stand_aside(self, claim: Claim, verdict: Verdict, detail: str) -> None:
+        """Record that a run was not begun because another one is going on."""
+        ...
+
     async def letters(self, after: JsonKey | None, size: int) -> Sequence[JsonKey]:
         """Give the keys of the next dead letters that the replay has selected."""
         ...

@@ -1,13 +1,12 @@
 """How an attempt ended: the verdict on it, and the command that comes next."""
 
 import shlex
-from typing import Any
 
 from worker.engine import Engine
 from worker.errors import DatabaseAway, LeaseLost
 from worker.mask import Mask
 from worker.parts import Parts
-from worker.scope import encode, secrets
+from worker.scope import as_text, encode, secrets
 from worker.verdict import Verdict
 
 
@@ -44,15 +43,11 @@ def next_command(parts: Parts, verdict: Verdict) -> str | None:
         return f"python -m worker replay {run.run_id}"
     if verdict not in _GOES_ON:
         return None
-    scope = [f"--scope {shlex.quote(f'{name}={_text(value)}')}" for name, value in encode(run.scope).items()]
+    scope = [f"--scope {shlex.quote(f'{name}={as_text(value)}')}" for name, value in encode(run.scope).items()]
     return " ".join(["python -m worker", run.job, f"--run-key {run.run_key}", *scope])
 
 
 _GOES_ON = (Verdict.INTERRUPTED, Verdict.ABORTED, Verdict.CRASHED, Verdict.LEASE_LOST)
-
-
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
 
 
 def _percent(share: float) -> str:

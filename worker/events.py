@@ -41,6 +41,8 @@ class Start:
     """Fields that differ from their defaults, secrets masked."""
     dry_run: bool = False
     max_records: int | None = None
+    replay: int | None = None
+    """Which replay of the run's dead letters it is; None: an attempt at the run itself."""
     shard: str | None = None
     resumed_from: list[Any] | None = None
     """The cursor that the attempt goes on from; None: the start."""

@@ -156,7 +156,7 @@ class Ledger:
             if self._keeps_results:
                 self.results.append(Result(record, outcome.value))
         elif type(outcome) is Skipped:
-            self.tally.skip(_storable(outcome.reason)[:_LONGEST_REASON])
+            self.tally.skip(self._mask(_storable(outcome.reason))[:_LONGEST_REASON])
         elif type(outcome) is Failed:
             self.fail(key(), outcome.type, outcome.message, tries, first_at)
         else:

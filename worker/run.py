@@ -186,7 +186,8 @@ class _Attempt:
             async with asyncio.timeout(parts.plan.left_to_commit(parts.stop) if parts.stop else 0):
                 await telling
         except Exception as error:  # noqa: BLE001 - how it ended is to be reported, whatever becomes of this
-            parts.run.log.error("the end of the attempt is not in the run store: %r", error)
+            said = "it did not answer in time" if isinstance(error, TimeoutError) else repr(error)
+            parts.run.log.error("the end of the attempt is not in the run store: %s", said)
             return False
         return True
 
@@ -226,6 +227,7 @@ class _Attempt:
             scope=shown(run.scope),
             dry_run=run.dry_run,
             max_records=parts.max_records,
+            replay=granted.replay if granted else None,
             resumed_from=granted.cursor if granted else None,
             source=f"by {parts.source.order}; {parts.source.promise.value}",
             limits=parts.limits,

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from worker.errors import Faults
-from worker.mask import MASK
+from worker.mask import MASK, Mask
 
 S = TypeVar("S", bound="Scope")
 
@@ -51,7 +51,15 @@ def parse(model: type[S], values: Mapping[str, Any], *, text: bool = False) -> S
     try:
         return model(**given)
     except (ValueError, TypeError) as error:  # the model's own __post_init__
-        raise Faults([f"scope: {_said(error)}"]) from error
+        raise Faults([Mask(_given_secrets(model, given))(f"scope: {_said(error)}")]) from error
+
+
+def _given_secrets(model: type[Scope], given: Mapping[str, Any]) -> list[str]:
+    return [
+        str(given[field.name])
+        for field in msgspec.structs.fields(model)
+        if field.name in given and _is_secret(field.type)
+    ]
 
 
 def variable(field: str) -> str:
@@ -64,12 +72,19 @@ def variables(scope: Scope) -> dict[str, str]:
 
     Raises Faults naming the fields whose value no variable can hold.
     """
-    texts = {name: _texted(value) for name, value in encode(scope).items()}
+    texts = {name: as_text(value) for name, value in encode(scope).items()}
     types_of = {field.name: field.type for field in msgspec.structs.fields(scope)}
     lost = [name for name, text in texts.items() if not _survives(text, types_of[name], getattr(scope, name))]
     if lost:
         raise Faults([f"scope {name} has a value that {variable(name)} cannot hold" for name in lost])
     return {variable(name): text for name, text in texts.items()}
+
+
+def as_text(value: Any) -> str:
+    """Say a field's JSON value as flags and variables do."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def encode(scope: Scope) -> dict[str, Any]:
@@ -188,12 +203,6 @@ def _rarer_kind(part: Any) -> str:
 def _default(field: msgspec.structs.FieldInfo) -> Any:
     """Give a field's default; that of a list is made afresh each time."""
     return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-
-
-def _texted(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _survives(text: str, field_type: Any, value: Any) -> bool:

@@ -1,5 +1,6 @@
 """The command line: what is asked for, and who does it."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +22,9 @@ def main(argv: Sequence[str], signals: Signals) -> int:
         from worker.cli.job import work
 
         return work(word, rest, signals)
+    except BrokenPipeError:  # whoever read our output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Faults as faults:
         from worker.cli.faults import tell
 

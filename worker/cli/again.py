@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import os
+from collections.abc import Sequence
 from typing import Any
 
 from worker import registry
@@ -12,7 +14,7 @@ from worker.errors import Faults
 from worker.job import Job
 from worker.mask import MASK
 from worker.runs import RunView
-from worker.scope import parse, variable, variables
+from worker.scope import as_text, variable
 
 
 def replayed(options: argparse.Namespace) -> tuple[type[Job[Any]], argparse.Namespace]:
@@ -21,15 +23,18 @@ def replayed(options: argparse.Namespace) -> tuple[type[Job[Any]], argparse.Name
     job = registry.load(run.job, tuple(COMMANDS))
     again = job_parser(job).parse_args([])
     again.replay = Selection(options.error, options.key)
-    again.scope = [*_scope(job, run), *options.scope]
+    again.scope = [*_scope(job, run, options.scope), *options.scope]
     again.run_key = run.run_key
     return job, again
 
 
 def resumed(job: type[Job[Any]], options: argparse.Namespace) -> argparse.Namespace:
-    """Give the options that go on with the latest run of the job that is not over."""
+    """Give the options that go on with the latest run of the job that is not over. Raises Faults for what cannot go with it."""
+    if options.local or options.run_key:
+        other = "--local: what it starts has no runs yet" if options.local else "--run-key: that names the run already"
+        raise Faults([f"--resume cannot go with {other}"])
     run = asyncio.run(_unfinished(job.name))
-    options.scope = [*_scope(job, run), *options.scope]
+    options.scope = [*_scope(job, run, options.scope), *options.scope]
     options.run_key = run.run_key
     return options
 
@@ -52,17 +57,15 @@ async def _unfinished(job: str) -> RunView:
     return run
 
 
-def _scope(job: type[Job[Any]], run: RunView) -> list[str]:
-    """Say a run's scope in flags. Raises Faults where it has secrets: they are not kept."""
+def _scope(job: type[Job[Any]], run: RunView, given: Sequence[str]) -> list[str]:
+    """Say a run's scope in flags. Raises Faults where it has secrets that are not given again: they are not kept."""
+    said = {flag.partition("=")[0] for flag in given} | {
+        name for name in job.Scope.__struct_fields__ if os.environ.get(variable(name))
+    }
     hidden = [name for name, value in run.scope.items() if value == MASK]
     shown = {name: value for name, value in run.scope.items() if name not in hidden}
-    flags = {variable(name): name for name in job.Scope.__struct_fields__}
-    if hidden and any(field not in shown for field in hidden):
-        names = ", ".join(f"--scope {name}=…" for name in hidden)
-        raise Faults(
-            [
-                f"the scope of {run.run_id} has secrets, which are not kept; start it with --run-key {run.run_key} {names}"
-            ]
-        )
-    texts = variables(parse(job.Scope, shown))
-    return [f"{flags[name]}={text}" for name, text in texts.items()]
+    missing = [name for name in hidden if name not in said]
+    if missing:
+        names = ", ".join(f"--scope {name}=…" for name in missing)
+        raise Faults([f"the scope of {run.run_id} has secrets, which are not kept: say them again with {names}"])
+    return [f"{name}={as_text(value)}" for name, value in shown.items()]

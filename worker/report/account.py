@@ -90,8 +90,9 @@ class Account:
 
     def exit(self) -> str:
         """Say the exit code in words."""
-        verdict = self._summary.verdict
-        return f"exit {verdict.exit_code}: {verdict.word} — {verdict.meaning}"
+        verdict, followed = self._summary.verdict, self._summary.followed
+        meaning = f"followed it: it {followed.word}" if followed else verdict.meaning
+        return f"exit {self._summary.exit_code}: {verdict.word} — {meaning}"
 
     def _reasons(self, tally: Tally) -> str:
         reasons = sorted(tally.skipped.items(), key=lambda item: -item[1])

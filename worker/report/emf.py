@@ -32,7 +32,7 @@ _log = logging.getLogger("worker.metrics")
 
 
 class EmfReporter(Reporter):
-    """Log the attempt's figures as metrics; a trial (dry run, bounded number of records) counts for none."""
+    """Log the attempt's figures as metrics; a trial (dry run, bounded number of records) or a replay counts for none."""
 
     def __init__(self, env: str | None = None) -> None:
         self._env = env
@@ -40,7 +40,7 @@ class EmfReporter(Reporter):
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Log the line."""
-        if not summary.start.dry_run and summary.start.max_records is None:
+        if not summary.start.dry_run and summary.start.max_records is None and summary.start.replay is None:
             _log.info("metrics", extra=metrics(summary, self._env))
 
 

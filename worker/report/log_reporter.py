@@ -104,7 +104,7 @@ def _start(start: Start) -> dict[str, Any]:
 def _end(summary: Summary) -> dict[str, Any]:
     told = {
         "verdict": summary.verdict.word,
-        "exit_code": summary.verdict.exit_code,
+        "exit_code": summary.exit_code,
         "detail": summary.detail or None,
         "duration_s": summary.duration_s,
         "tally": summary.tally.to_json(),

@@ -20,8 +20,6 @@ MOST_ELEMENTS = 10
 LONGEST_FIELD = 2_000
 LONGEST_BLOCKS = 13_000
 """Over all blocks, as JSON: undocumented, about 13,200 (slackapi/bolt-js#2509)."""
-LONGEST_TEXT = 4_000
-"""Slack takes 40,000; the text is what a notification shows, nobody reads so much there."""
 
 _ONE_LINE = (Verdict.OVERLAPPED, Verdict.ALREADY_RUNNING)
 """Ends without work that somebody may wonder about; `already done` and `could not start` are said elsewhere."""

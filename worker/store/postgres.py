@@ -18,7 +18,7 @@ from worker.database import Link, is_away, is_refused, said, where
 from worker.errors import Faults, LeaseLost, Transient
 from worker.events import History, Summary
 from worker.ledger import Batch, Committed, DeadLetter, Writing, corrected
-from worker.runs import RUNNING
+from worker.runs import PENDING, RUNNING
 from worker.source import JsonKey
 from worker.store import statements as sql
 from worker.store.migrate import migrations, version
@@ -78,6 +78,8 @@ class PostgresStore:
             row = await _own_row(connection, claim)
             if row["status"] in _OVER and not claim.restart and claim.replay is None:
                 return Over(Verdict.of(row["status"]), row["ended_at"])
+            if claim.replay is not None:
+                await self._check_selection(connection, claim, claim.replay)
             holder = await connection.fetchrow(sql.HOLDER, claim.lease)
             if holder is not None:
                 held = Held(
@@ -90,13 +92,30 @@ class PostgresStore:
                 row = await _own_row(connection, claim)
             return await self._begin(connection, claim, row["status"])
 
+    async def _check_selection(self, connection: "asyncpg.Connection[Any]", claim: Claim, selected: Selection) -> None:
+        """Refuse a replay of nothing: it would say that it had succeeded."""
+        if not await connection.fetch(sql.LETTERS, claim.run_id, None, selected.error, selected.key, 1):
+            narrowed = (f" of type {selected.error!r}" if selected.error else "") + (
+                f" with key {selected.key!r}" if selected.key else ""
+            )
+            raise Faults(
+                [f"{claim.run_id} has no dead letter{narrowed}: python -m worker runs show {claim.run_id} lists them"]
+            )
+
     async def follow(self, run_id: str) -> Verdict | None:
         """Give the verdict with which a run came to rest; None while somebody holds it, INTERRUPTED when its holder fell silent."""
         async with self._link.using() as connection:
             row = await connection.fetchrow(sql.FOLLOW, run_id)
         if row is None or (row["status"] == RUNNING and not row["held"]):
             return Verdict.INTERRUPTED
-        return None if row["held"] else Verdict.of(row["status"])
+        if row["held"]:
+            return None
+        return Verdict.INTERRUPTED if row["status"] == PENDING else Verdict.of(row["status"])
+
+    async def stand_aside(self, claim: Claim, verdict: Verdict, detail: str) -> None:
+        """Record that a run was not begun because another one is going on."""
+        async with self._link.using() as connection:
+            await connection.execute(sql.STAND_ASIDE, claim.run_id, verdict.word, _text(detail))
 
     async def letters(self, after: JsonKey | None, size: int) -> Sequence[JsonKey]:
         """Give the keys of the next dead letters that the replay has selected."""

@@ -1,11 +1,13 @@
 """Read the run store: a run with its attempts, the holder of a lease, the latest runs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from worker.database import Link
-from worker.runs import RUNNING, AttemptView, LetterView, RunView
+from worker.runs import PENDING, RUNNING, AttemptView, LetterView, RunView
+from worker.tally import Tally
 from worker.verdict import Verdict
 
 
@@ -20,7 +22,7 @@ class RunReader:
         async with self._link.using() as connection:
             row = await connection.fetchrow(f"{_RUNS} WHERE r.run_id = $1", run_id)
             attempts = await connection.fetch(_ATTEMPTS, run_id) if row else []
-        return _run(row, tuple(_attempt(attempt) for attempt in attempts)) if row else None
+        return _run(row, _attempts(attempts, row["tally"])) if row else None
 
     async def holder(self, job: str) -> RunView | None:
         """Give the run that holds the job's lease now."""
@@ -37,7 +39,7 @@ class RunReader:
         return [_run(row) for row in rows]
 
     async def latest_unfinished(self, job: str) -> RunView | None:
-        """Give the job's latest run that has not succeeded and that nobody works on."""
+        """Give the job's latest run that was begun and has not succeeded; whether somebody works on it shows when it is claimed."""
         async with self._link.using() as connection:
             row = await connection.fetchrow(f"{_RUNS} {_UNFINISHED}", job)
         return _run(row) if row else None
@@ -61,14 +63,14 @@ SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.attempt,
 FROM worker.runs r LEFT JOIN worker.attempts a ON a.run_id = r.run_id AND a.number = r.attempt"""
 
 _UNFINISHED = """
-WHERE r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND (r.lease IS NULL OR r.lease_until < now())
+WHERE r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND r.attempt > 0
 ORDER BY r.created_at DESC LIMIT 1"""
 
 _LETTERS = """
 SELECT key::text AS key, type, message, tries, first_at, last_at FROM worker.dead_letters WHERE run_id = $1 ORDER BY key LIMIT $2"""
 
 _ATTEMPTS = """
-SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host, replay, tally::text AS tally
+SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host, replay, tally::text AS tally, before::text AS before
 FROM worker.attempts WHERE run_id = $1 ORDER BY number"""
 
 
@@ -88,7 +90,7 @@ def _run(row: Any, attempts: tuple[AttemptView, ...] = ()) -> RunView:
         created_at=row["created_at"],
         heartbeat_at=row["heartbeat_at"],
         ended_at=row["ended_at"],
-        exit_code=None if status == RUNNING else Verdict.of(status).exit_code,
+        exit_code=None if status in (PENDING, RUNNING) else Verdict.of(status).exit_code,
         detail=row["detail"],
         summary=None if status == RUNNING else decode(row["summary"]),
         duration_s=row["duration_s"],
@@ -96,5 +98,12 @@ def _run(row: Any, attempts: tuple[AttemptView, ...] = ()) -> RunView:
     )
 
 
-def _attempt(row: Any) -> AttemptView:
-    return AttemptView(**{**dict(row), "tally": msgspec.json.decode(row["tally"])})
+def _attempts(rows: Sequence[Any], run_tally: str) -> tuple[AttemptView, ...]:
+    """Give the attempts; what one could not say itself, because it was killed or still works, follows from the run's counts."""
+    befores = [Tally.from_json(msgspec.json.decode(text)) for text in [*(row["before"] for row in rows), run_tally]]
+    views = []
+    for row, before, after in zip(rows, befores, befores[1:], strict=False):
+        told = msgspec.json.decode(row["tally"])
+        tally = told or after.minus(before).to_json()
+        views.append(AttemptView(**{**{name: row[name] for name in dict(row) if name != "before"}, "tally": tally}))
+    return tuple(views)

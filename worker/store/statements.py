@@ -15,7 +15,7 @@ MORTAL = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"  #
 
 INSERT = """
 INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status)
-VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, 'interrupted') ON CONFLICT (run_id) DO NOTHING"""
+VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, 'pending') ON CONFLICT (run_id) DO NOTHING"""
 
 HOLDER = "SELECT run_id, attempt, token, heartbeat_at, commits FROM worker.runs WHERE lease = $1 FOR UPDATE"
 
@@ -105,5 +105,8 @@ MENDED = "DELETE FROM worker.dead_letters WHERE run_id = $1 AND key IN (SELECT u
 GONE = """
 DELETE FROM worker.dead_letters d USING worker.runs r
 WHERE d.run_id = $1 AND d.key IN (SELECT unnest($3::text[])::jsonb) AND r.run_id = d.run_id AND r.token = $2"""
+
+STAND_ASIDE = """
+UPDATE worker.runs SET status = $2, detail = $3, ended_at = now() WHERE run_id = $1 AND attempt = 0 AND lease IS NULL"""
 
 FOLLOW = "SELECT status, lease IS NOT NULL AND lease_until > now() AS held FROM worker.runs WHERE run_id = $1"
