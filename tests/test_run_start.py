@@ -439,7 +439,7 @@ async def test_run_names_a_record_the_same_over_retries_and_resumes_and_anew_in_
         if last.verdict is Verdict.COMPLETED_WITH_FAILURES and last.start.replay is None:
             tried = {number: len(seen) for number, seen in keys.items()}
     assert last.start.replay is not None
-    assert len({key for seen in keys.values() for key in seen[: tried[1]]}) == 20, (
+    assert len({key for number, seen in keys.items() for key in seen[: tried[number]]}) == 20, (
         "one a record, over tries and attempts"
     )
     for number, seen in keys.items():
