@@ -137,3 +137,14 @@ async def test_runs_show_tells_attempts_and_dead_letters(database_url: str) -> N
     assert [attempt["number"] for attempt in json.loads(lines[0])["attempts"]] == [1, 2]
     assert [json.loads(line)["key"] for line in lines[1:]] == [[1], [2], [3]]
     assert (code, unknown.faults) == (2, ["no run 'poll-payments:morning': python -m worker runs lists them"])
+
+
+async def test_replay_works_on_every_dead_letter_whatever_their_keys(database_url: str) -> None:
+    """Over several pages, with keys whose text sorts otherwise than they do, none is passed over."""
+    async with payments(database_url, 40) as world:
+        await broken(world, 40)
+        world.environment["WORKER_PAGE_SIZE"] = "7"
+        await run(world)
+        await mend(world)
+        code, again = await finished("replay", RUN, **world.environment)
+    assert (code, again.end["tally"]["done"]) == (0, 40)

@@ -67,7 +67,8 @@ WHERE r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND r.attempt > 
 ORDER BY r.created_at DESC LIMIT 1"""
 
 _LETTERS = """
-SELECT key::text AS key, type, message, tries, first_at, last_at FROM worker.dead_letters WHERE run_id = $1 ORDER BY key LIMIT $2"""
+SELECT d.key::text AS key, type, message, tries, first_at, last_at FROM worker.dead_letters d
+WHERE run_id = $1 ORDER BY d.key LIMIT $2"""
 
 _ATTEMPTS = """
 SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host, replay, tally::text AS tally, before::text AS before

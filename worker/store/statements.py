@@ -94,11 +94,12 @@ FROM (
 
 TALLY = "UPDATE worker.runs SET tally = $2::text::jsonb WHERE run_id = $1"
 
+# By the key itself, not by its text, which the output's name would mean: what is read next is what is greater.
 LETTERS = """
-SELECT key::text AS key FROM worker.dead_letters
-WHERE run_id = $1 AND ($2::text IS NULL OR key > $2::text::jsonb) AND ($3::text IS NULL OR type = $3)
-    AND ($4::text IS NULL OR array_to_string(ARRAY(SELECT jsonb_array_elements_text(key)), ', ') = $4)
-ORDER BY key LIMIT $5"""
+SELECT d.key::text AS key FROM worker.dead_letters d
+WHERE d.run_id = $1 AND ($2::text IS NULL OR d.key > $2::text::jsonb) AND ($3::text IS NULL OR d.type = $3)
+    AND ($4::text IS NULL OR array_to_string(ARRAY(SELECT jsonb_array_elements_text(d.key)), ', ') = $4)
+ORDER BY d.key LIMIT $5"""
 
 MENDED = "DELETE FROM worker.dead_letters WHERE run_id = $1 AND key IN (SELECT unnest($2::text[])::jsonb)"
 
