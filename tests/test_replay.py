@@ -147,4 +147,4 @@ async def test_replay_works_on_every_dead_letter_whatever_their_keys(database_ur
         await run(world)
         await mend(world)
         code, again = await finished("replay", RUN, **world.environment)
-    assert (code, again.end["tally"]["done"]) == (0, 40)
+    assert (code, again.end["tally"]["done"]) == (0, 39), "one of the forty had succeeded before"
