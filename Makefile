@@ -22,7 +22,7 @@ $(VENV)/.installed: requirements-dev.lock
 	@touch $@
 
 run: install ## Poll 5,000 payments on this machine: database, provider, summary, exit code
-	@WORKER_RATE=$${WORKER_RATE:-480} $(BIN)/python -m worker poll-payments --local --provider-rate 500 $(RUN_ARGS)
+	@WORKER_RATE=$${WORKER_RATE:-480} LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/python -m worker poll-payments --local --provider-rate 500 $(RUN_ARGS)
 
 test: install ## Run the tests
 	$(BIN)/python -m pytest -q
