@@ -53,8 +53,8 @@ async def test_poll_payments_survives_stops(disturb: Disturb) -> None:
 
 
 async def test_poll_payments_runs_once(disturb: Disturb) -> None:
-    """Of two starts at once one works; a frozen holder loses its lease to a successor alone."""
-    report = await disturb(pairs=2, freezes=3)
+    """Of two starts at once one works, and one that waits ends with its code; a frozen holder loses its lease to a successor alone."""
+    report = await disturb(pairs=3, freezes=3)
     assert report.verdicts["lost its lease"] == 2
     assert report.verdicts["overlapped"] == 1
 

@@ -81,7 +81,7 @@ async def test_soak_stops(disturb: Disturb) -> None:
 
 
 async def test_soak_pairs(disturb: Disturb) -> None:
-    """20 pairs of simultaneous starts, of one run and of two: exactly one works, the other names it."""
+    """20 pairs of starts at once, of one run, of two, with `--wait`: exactly one works, the other names it, waits for its code."""
     report = await disturb(pairs=20)
     assert report.verdicts["succeeded"] == 20
     assert not report.repeated

@@ -12,15 +12,20 @@ FREEZES = "freezes"
 
 
 async def start_twice(trial: Trial, count: int) -> None:
-    """Start two attempts at once, in turn of the same run and of two runs: one works, the other names it and ends well."""
+    """Start two attempts at once, in turn of the same run, of two runs, and of the same run with `--wait`.
+
+    One works, the other names it and ends well; with `--wait` it ends with the worker's code.
+    """
+    ways = ((RUN_KEY, ()), ("another", ()), (RUN_KEY, ("--wait",)))
     for number in range(count):
         async with trial.round(PAIRS) as running:
-            await _start_both(trial, running, RUN_KEY if number % 2 == 0 else "another")
+            await _start_both(trial, running, *ways[number % len(ways)])
 
 
-async def _start_both(trial: Trial, running: Round, other_key: str) -> None:
-    async with running.attempt() as one, running.attempt(other_key) as other:
-        running.history.append(f"started at once with --run-key {RUN_KEY} and --run-key {other_key}")
+async def _start_both(trial: Trial, running: Round, other_key: str, arguments: tuple[str, ...]) -> None:
+    async with running.attempt(RUN_KEY, arguments) as one, running.attempt(other_key, arguments) as other:
+        commands = [" ".join(("--run-key", key, *arguments)) for key in (RUN_KEY, other_key)]
+        running.history.append(f"started at once with {' and '.join(commands)}")
         codes = await asyncio.gather(running.code(one), running.code(other))
     both = f"they ended as {one.verdict!r} ({one.detail}) and {other.verdict!r} ({other.detail}), {codes}"
     idle = [attempt for attempt in (one, other) if attempt.verdict in _IDLE]
@@ -29,6 +34,7 @@ async def _start_both(trial: Trial, running: Round, other_key: str) -> None:
     assert idle[0].verdict in expected, both
     assert f"{trial.subject.job}:" in idle[0].detail, f"the second does not name the first: {both}"
     assert max(codes) <= 1, both
+    assert not arguments or codes[0] == codes[1], f"who waited did not end with the worker's code: {both}"
     running.run_key = other_key if idle[0] is one else RUN_KEY
 
 

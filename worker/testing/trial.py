@@ -109,7 +109,9 @@ class Round:
         self.last_words = ""
 
     @asynccontextmanager
-    async def attempt(self, run_key: str = RUN_KEY, **environment: str) -> AsyncIterator[Attempt]:
+    async def attempt(
+        self, run_key: str = RUN_KEY, arguments: tuple[str, ...] = (), **environment: str
+    ) -> AsyncIterator[Attempt]:
         """Start an attempt; it has ended when this is left."""
         self.attempts += 1
         given = {
@@ -118,7 +120,7 @@ class Round:
             "LEASE": f"{self._subject.lease_s:g}",
             **environment,
         }
-        async with Attempt(self._subject.job, run_key, given) as attempt:
+        async with Attempt(self._subject.job, run_key, given, arguments) as attempt:
             yield attempt
         self.verdicts[attempt.verdict or "killed"] += 1
         self.last_words = attempt.last_words
