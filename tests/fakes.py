@@ -20,7 +20,7 @@ from worker.outcome import done
 from worker.rate import RateLimit
 from worker.retry import Retry
 from worker.scope import Scope
-from worker.source import JsonKey, Key, Promise
+from worker.source import Acknowledging, JsonKey, Key, Page, Promise
 from worker.stop import Stop, StopPlan
 from worker.tally import Tally
 
@@ -98,7 +98,7 @@ class Rows:
         """Count what follows."""
         return len(self._ids) - self._place(after)
 
-    async def page(self, after: Key | None, size: int) -> list[Row]:
+    async def page(self, after: Key | None, size: int) -> Page:
         """Read a page."""
         self.sizes.append(size)
         await self._answer(self.delay_s)
@@ -108,7 +108,7 @@ class Rows:
             if self._ids[place] not in self.gone:
                 rows.append(self._row(self._ids[place]))
             place += 1
-        return rows
+        return Page(rows, (rows[-1].id,) if len(rows) == size else None)
 
     async def records(self, keys: Sequence[Key]) -> list[Row]:
         """Read records afresh."""
@@ -215,6 +215,7 @@ def engine_over(
         rates["rate"] = RateLimit(None, clock)
     ledger = Ledger(
         keeps_results=True,
+        keeps_records=isinstance(source, Acknowledging),
         encode=source.encode,
         budget=errors,
         before=before or Tally(),

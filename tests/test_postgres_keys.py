@@ -145,11 +145,11 @@ async def hold_together(link: Link, kind: str, values: list[Any], cast: str = ""
 
 async def hold(source: PostgresQuery, count: int) -> None:
     """Hold that a source's keys page one by one, survive the run store and find their records."""
-    everything = [source.key(row) for row in await source.page(None, 100)]
+    everything = [source.key(row) for row in (await source.page(None, 100)).records]
     assert len(everything) == count
     assert [stored(source, key) for key in everything] == everything
     paged: list[Any] = []
-    while rows := await source.page(stored(source, paged[-1]) if paged else None, 1):
+    while rows := (await source.page(stored(source, paged[-1]) if paged else None, 1)).records:
         paged += map(source.key, rows)
     assert paged == everything
     found = await source.records([stored(source, key) for key in everything])

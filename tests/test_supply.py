@@ -1,17 +1,18 @@
 """The supply by itself: what it hands out while its window of open keys is full."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
-from fakes import Row, Rows, now
+from fakes import Rows, now
 
 from worker.supply import Parked, Supply
 
 pytestmark = pytest.mark.looptime
 
 
-async def at_once(call: Callable[[], Awaitable[Sequence[Row]]]) -> Sequence[Row]:
+async def at_once(call: Callable[[], Awaitable[Any]]) -> Any:
     """Ask the source, once."""
     return await call()
 

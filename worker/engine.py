@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 from worker.errors import DatabaseAway, LeaseLost, Permanent, Throttled, Transient
 from worker.events import Commit, Progress, Reporter
 from worker.job import Job, Run
-from worker.ledger import Ledger, Sink
+from worker.ledger import Batch, DeadLetter, Ledger, Sink
 from worker.limits import Limits
 from worker.origin import is_bug
 from worker.rate import RateLimit
 from worker.retry import Retry
-from worker.source import Key, Record, Source
+from worker.source import Acknowledging, JsonKey, Key, Promise, Record, Source
 from worker.stop import Stop, StopPlan
 from worker.supply import Parked, Supply
 
@@ -249,7 +249,7 @@ class Engine:
             return
         type_name = error.type if isinstance(error, Permanent) else type(error).__name__
         said, bug = _words(error) or type_name, error if is_bug(error) else None
-        self.ledger.fail(parked.key, type_name, said, parked.tries, parked.first_error_at, bug)
+        self.ledger.fail(parked.record, parked.key, type_name, said, parked.tries, parked.first_error_at, bug)
         self._check_budget()
 
     def _pause(self, error: Throttled) -> None:
@@ -304,10 +304,10 @@ class Engine:
 
     async def _commit_pages(self) -> None:
         """Commit when a page of results is there, once a second, and a last time at the end."""
-        committed = -1
+        committed: tuple[int, Key | None] | None = None
         while True:
             closing = self._closing
-            state = self.ledger.tally.finished + self.ledger.tally.retries
+            state = (self.ledger.tally.finished + self.ledger.tally.retries, self.supply.reached)
             if state != committed:
                 await self._commit()
                 committed = state
@@ -321,12 +321,16 @@ class Engine:
         began = self._clock()
         encode, key_of = self.source.encode, self.supply.key_of
         self.ledger.tally.read = self.supply.read
-        cursor = self.supply.cursor()
-        in_slots = [key_of(slot.taken) for slot in self._slots if slot.taken is not None]
-        open_keys = [encode(key) for key in (*in_slots, *self.supply.open_keys())]
+        cursor: Key | None = None
+        open_keys: list[JsonKey] = []
+        if self.source.promise is not Promise.QUEUE:
+            cursor = self.supply.cursor()
+            in_slots = [key_of(slot.taken) for slot in self._slots if slot.taken is not None]
+            open_keys = [encode(key) for key in (*in_slots, *self.supply.open_keys())]
         batch = self.ledger.take_batch(None if cursor is None else encode(cursor), open_keys)
         done = await self._patiently(lambda: self._sink.commit(batch))
         self.ledger.committed(batch, done)
+        await self._acknowledge(batch, done.refused)
         self._check_budget()  # what `write` refused has failed after all
         self.commits += 1
         while self._full:
@@ -344,6 +348,18 @@ class Engine:
             duration_s=self._clock() - began,
         )
         self._reporter.committed(commit)
+
+    async def _acknowledge(self, batch: Batch, refused: Sequence[DeadLetter]) -> None:
+        """Tell a source that lets go of its records which of them are finished, now that this is recorded."""
+        source = self.source
+        if not isinstance(source, Acknowledging) or not (batch.finished or batch.failed):
+            return
+        finished, failed = list(batch.finished), list(batch.failed)
+        if refused:
+            keys = [letter.key for letter in refused]
+            failed += [record for record in finished if source.encode(source.key(record)) in keys]
+            finished = [record for record in finished if source.encode(source.key(record)) not in keys]
+        await self._patiently(lambda: source.acknowledge(finished, failed))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it answers: what is away for a while is waited for, within the run's patience."""

@@ -147,6 +147,8 @@ class Summary:
     """Of a dry run: what would have been done, five of it."""
     links: dict[str, str] = field(default_factory=dict)
     """Label to URL: logs, task, console, where known."""
+    counters: dict[str, float] = field(default_factory=dict)
+    """What the job and its source have counted beside the records."""
     next_command: str | None = None
     """The command that comes next: resume, replay."""
 

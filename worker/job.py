@@ -1,6 +1,7 @@
 """What a job is: a class with a source, one function for a record, and one that writes a page."""
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
@@ -62,6 +63,11 @@ class Run(Generic[S]):
     limits: Limits = field(default_factory=Limits)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("job"))
     permits: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    database_url: str = field(default="", repr=False)
+    links: dict[str, str] = field(default_factory=dict)
+    """Label to URL: what the summary is to link to, such as a report that the job has made."""
+    counters: Counter[str] = field(default_factory=Counter)
+    """What else is counted, for the summary and the metrics: `run.counters["bytes"] += n`."""
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
     identify: Callable[[Record], str] = field(default=str)
 
@@ -102,6 +108,11 @@ class Job(Generic[S]):
     limits: ClassVar[Limits] = Limits()
     retry: ClassVar[Retry] = Retry()
     errors: ClassVar[ErrorBudget] = ErrorBudget()
+    max_affected: ClassVar[int | None] = None
+    """More results than these are never written by a run: it ends as aborted instead, for something must be wrong."""
+    idempotent: ClassVar[bool] = False
+    """Set where `write` goes elsewhere than the run's database (DynamoDB, S3, an API): it is called before the page commit, with
+    None as its connection, and may be called again with the same results: doing so must do no harm."""
     one_per_scope: ClassVar[bool] = False
     """Let runs with different scopes go on at the same time; otherwise there is one run of the job at a time."""
     secrets: ClassVar[tuple[str, ...]] = ()

@@ -48,6 +48,10 @@ class Batch:
     """The attempt's, as if every result were written."""
     mended: Sequence[JsonKey] = ()
     """Of a replay: the dead letters that are none any more."""
+    finished: Sequence[Record] = ()
+    """Of a source that is to be told: the records that were done or skipped."""
+    failed: Sequence[Record] = ()
+    """Of a source that is to be told: the records that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Ledger:
         self,
         *,
         keeps_results: bool,
+        keeps_records: bool = False,
         mends: bool = False,
         encode: Callable[[Key], JsonKey],
         budget: ErrorBudget,
@@ -123,6 +128,9 @@ class Ledger:
         self.results: list[Result] = []
         self.dead_letters: list[DeadLetter] = []
         self._mended: list[JsonKey] | None = [] if mends else None
+        self._keeps_records = keeps_records
+        self._finished: list[Record] = []
+        self._failed: list[Record] = []
         self.last_error: str | None = None
         self.overdrawn: str | None = None
         """Why the run must end, once its error budget is spent."""
@@ -151,6 +159,8 @@ class Ledger:
         """Book what `process` returned."""
         if self._mended is not None and type(outcome) in (Done, Skipped):
             self._mended.append(self._encode(key()))
+        if self._keeps_records and type(outcome) in (Done, Skipped):
+            self._finished.append(record)
         if type(outcome) is Done:
             self.tally.done += 1
             if self._keeps_results:
@@ -158,10 +168,10 @@ class Ledger:
         elif type(outcome) is Skipped:
             self.tally.skip(self._mask(_storable(outcome.reason))[:_LONGEST_REASON])
         elif type(outcome) is Failed:
-            self.fail(key(), outcome.type, outcome.message, tries, first_at)
+            self.fail(record, key(), outcome.type, outcome.message, tries, first_at)
         else:
             said = f"process returned {outcome!r:.80}; it must return done(…), skipped(…) or failed(…)"
-            self.fail(key(), "NoOutcome", said, tries, first_at)
+            self.fail(record, key(), "NoOutcome", said, tries, first_at)
 
     def gone(self) -> None:
         """Book a record that is no longer there, or no longer selected."""
@@ -169,6 +179,7 @@ class Ledger:
 
     def fail(
         self,
+        record: Record,
         key: Key,
         type_name: str,
         message: str,
@@ -178,6 +189,8 @@ class Ledger:
     ) -> None:
         """Book a failed record: a dead letter, its error group, and what it costs the budget; of a bug, where it is, too."""
         self.tally.failed += 1
+        if self._keeps_records:
+            self._failed.append(record)
         now = datetime.now(UTC)
         where = bug and place(bug)
         text = self._shown(message) + (f" ({_storable(where)})" if where else "")
@@ -193,8 +206,17 @@ class Ledger:
 
     def take_batch(self, cursor: JsonKey | None, open_keys: list[JsonKey]) -> Batch:
         """Hand over everything that is finished and not committed."""
-        batch = Batch(self.results, self.dead_letters, cursor, open_keys, self.tally.copy(), self._mended or ())
-        self.results, self.dead_letters = [], []
+        batch = Batch(
+            self.results,
+            self.dead_letters,
+            cursor,
+            open_keys,
+            self.tally.copy(),
+            self._mended or (),
+            self._finished,
+            self._failed,
+        )
+        self.results, self.dead_letters, self._finished, self._failed = [], [], [], []
         if self._mended is not None:
             self._mended = []
         return batch

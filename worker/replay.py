@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from worker.source import JsonKey, Key, Record, Source
+from worker.source import JsonKey, Key, Page, Record, Source
 
 Letters = Callable[[JsonKey | None, int], Awaitable[Sequence[JsonKey]]]
 """Gives the keys of the next dead letters after a key (None: from the first), so many at most."""
@@ -17,14 +17,10 @@ class DeadLetters:
         self.key, self.encode, self.decode = source.key, source.encode, source.decode
         self.records, self.check = source.records, source.check
 
-    async def page(self, after: Key | None, size: int) -> Sequence[Record]:
-        """Read the records of the next dead letters; what is gone is told, and left out without making the page look like the last."""
-        position = None if after is None else self.encode(after)
-        rows: list[Record] = []
-        while len(rows) < size and (keys := await self._letters(position, size - len(rows))):
-            position = keys[-1]
-            rows += await self._read(keys)
-        return rows
+    async def page(self, after: Key | None, size: int) -> Page:
+        """Read the records of the next dead letters; what is gone is told, and left out."""
+        keys = await self._letters(None if after is None else self.encode(after), size)
+        return Page(await self._read(keys), self.decode(keys[-1]) if len(keys) == size else None)
 
     async def count(self, after: Key | None) -> int | None:
         """Leave it unknown: the store knows how many letters there are, not how many records."""

@@ -24,7 +24,7 @@ from worker.parts import Parts
 from worker.replay import DeadLetters
 from worker.scope import shown
 from worker.sink import PageCommits
-from worker.source import JsonKey, Key, Record
+from worker.source import Acknowledging, JsonKey, Key, Record
 from worker.tally import Tally
 from worker.verdict import Verdict
 
@@ -82,6 +82,7 @@ class _Attempt:
         parts.run.identify = lambda record: self._identity(record, granted)
         ledger = Ledger(
             keeps_results=parts.job.write is not None,
+            keeps_records=isinstance(source, Acknowledging) and granted.replay is None,
             mends=granted.replay is not None,
             encode=source.encode,
             budget=parts.job.errors,
@@ -255,7 +256,8 @@ class _Attempt:
             cpu_s=process.cpu_seconds(),
             history=history,
             samples=tuple(self._samples),
-            links=parts.links,
+            links=parts.links | parts.run.links,
+            counters=dict(parts.run.counters),
             next_command=next_command(parts, verdict),
         )
         return summary if engine is None else _counted(summary, engine)

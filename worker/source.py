@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 Record: TypeAlias = Any
 """A row or item, as the source's library gives it; `record["column"]` works."""
@@ -19,6 +19,17 @@ class Promise(Enum):
 
     STABLE = "stable: each record that exists throughout is read once"
     AT_LEAST_ONCE = "at-least-once: a record may be read again"
+    BY_POSITION = "by position: a record may be read again, or passed over when the list changes meanwhile"
+    QUEUE = "at-least-once: what is not finished is delivered again"
+    """There is nothing to resume: no cursor and no open keys are kept."""
+
+
+class Page(NamedTuple):
+    """Records in the source's order, at most as many as were asked for; there may be none of them without this being the end."""
+
+    records: Sequence[Record]
+    after: Key | None
+    """The position behind all that was looked at, where the next page begins; None: this was the last."""
 
 
 class Source(Protocol):
@@ -44,8 +55,8 @@ class Source(Protocol):
         """Find the faults that would keep the source from being read, in words."""
         ...
 
-    async def page(self, after: Key | None, size: int) -> Sequence[Record]:
-        """Read the next records after a key (None: from the start); fewer than `size` means the end."""
+    async def page(self, after: Key | None, size: int) -> Page:
+        """Read the next records after a key (None: from the start)."""
         ...
 
     async def count(self, after: Key | None) -> int | None:
@@ -54,4 +65,17 @@ class Source(Protocol):
 
     async def records(self, keys: Sequence[Key]) -> Sequence[Record]:
         """Read the records with these keys afresh; what is gone, or no longer selected, is left out."""
+        ...
+
+
+@runtime_checkable
+class Acknowledging(Protocol):
+    """What a source also answers to if its records are to be let go of once they are finished, as a queue's messages are."""
+
+    async def acknowledge(self, finished: Sequence[Record], failed: Sequence[Record]) -> None:
+        """Let go of records whose outcome a page commit has recorded: done and skipped ones, and failed ones.
+
+        Called after the commit, so that what a crash in between leaves behind is delivered again. `Transient` asks for the call
+        to be made again.
+        """
         ...

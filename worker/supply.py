@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from worker.errors import Permanent
-from worker.source import Key, Record, Source
+from worker.source import Key, Page, Record, Source
 
 T = TypeVar("T")
 Patiently = Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
@@ -58,11 +58,12 @@ class Supply:
         self._largest_page, self._clock = page_size, clock
         self._max_age = max_age if max_age is not None else float("inf")
         self._wake, self._gone = wake, gone
-        self._start = self._after = after
-        self._last: Record | None = None
+        self.reached = self._after = after  # behind the last page that was used up, and behind the last one read
+        self._last: Record | None = None  # taken from the current page
         self._left = at_most
         self._rows: list[Record] = []  # the current page, last row first
-        self._pages: deque[tuple[list[Record], float]] = deque()
+        self._beyond: Key | None = None  # the position behind the current page
+        self._pages: deque[tuple[list[Record], float, Key | None]] = deque()
         self._generation = 0
         self._old_reads = 0  # in a row, with nothing handed out between them
         self._due: deque[Parked] = deque()
@@ -131,14 +132,14 @@ class Supply:
         return taken.key if isinstance(taken, Parked) else self._source.key(taken)
 
     def cursor(self) -> Key | None:
-        """Give the key of the last record taken in order: all before it are finished, in a slot or in `open_keys`."""
-        return self._start if self._last is None else self._source.key(self._last)
+        """Give the position up to which records were taken in order: all before it are finished, in a slot or in `open_keys`."""
+        return self.reached if self._last is None else self._source.key(self._last)
 
     def open_keys(self) -> list[Key]:
         """Give the keys of the parked records."""
         return [parked.key for parked in (*self._due, *(entry[2] for entry in self._later), *self._again)]
 
-    async def pump(self, patiently: "Patiently[Sequence[Record]]") -> None:
+    async def pump(self, patiently: "Patiently[Any]") -> None:
         """Read ahead until the source is at its end: old records again first, then the next page."""
         while True:
             if self._again and len(self._due) < self._page_size:
@@ -149,20 +150,23 @@ class Supply:
                 self._pumping.clear()
                 await self._pumping.wait()
 
-    async def _read_page(self, patiently: "Patiently[Sequence[Record]]") -> None:
+    async def _read_page(self, patiently: "Patiently[Page]") -> None:
         size = self._page_size if self._left is None else min(self._page_size, self._left)
         after, generation, read_at = self._after, self._generation, self._clock()
-        rows = await patiently(lambda: self._source.page(after, size)) if size else []
+        page = await patiently(lambda: self._source.page(after, size)) if size else Page((), None)
         if generation != self._generation:
             return  # what was ahead was dropped meanwhile: this page is out of its order
+        rows = page.records
         if self._left is not None:
             self._left -= len(rows)
-        self.ended = len(rows) < size or self._left == 0
+        self.ended = page.after is None or self._left == 0
+        self._after = after if page.after is None else page.after
         if rows:
-            self._after = self._source.key(rows[-1])
-            self._pages.append((list(reversed(rows)), read_at))
+            self._pages.append((list(reversed(rows)), read_at, page.after))
             self.ahead += len(rows)
             self.read += len(rows)
+        elif not self.ahead and page.after is not None:
+            self.reached, self._last, self._beyond = page.after, None, None
         self._wake()
 
     async def _read_again(self, patiently: "Patiently[Sequence[Record]]") -> None:
@@ -201,7 +205,9 @@ class Supply:
         """Go on to the next page; one that was used up while young lets the next ones be a little larger again."""
         if not self._pages:
             return False
-        self._rows, self.read_at = self._pages.popleft()
+        if self._beyond is not None:
+            self.reached, self._last = self._beyond, None
+        self._rows, self.read_at, self._beyond = self._pages.popleft()
         self._page_size = min(self._largest_page, self._page_size + max(1, self._page_size // 16))
         self._pumping.set()
         return True
@@ -213,7 +219,7 @@ class Supply:
         if self._left is not None:
             self._left += self.ahead
         self.ahead = 0
-        self._rows = []
+        self._rows, self._beyond = [], None
         self._pages.clear()
         self._after = self.cursor()
         self._generation += 1

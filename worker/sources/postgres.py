@@ -11,7 +11,7 @@ import msgspec
 
 from worker.database import Link, is_refused, said
 from worker.errors import Permanent
-from worker.source import JsonKey, Key, Promise, Record
+from worker.source import JsonKey, Key, Page, Promise, Record
 
 _DECODE: dict[str, Callable[[Any], Any]] = {
     "int2": int,
@@ -100,20 +100,20 @@ class PostgresQuery:
                 return [f"the database refuses the job's query: {said(error)}"]
             return [f"the job's query is not sound: {said(error)}"]
 
-    async def page(self, after: Key | None, size: int) -> Sequence[Record]:
+    async def page(self, after: Key | None, size: int) -> Page:
         """Read the next rows after a key. Raises Permanent where a key is not unique: the page after it would lose a row."""
         sql, position = (self._sql.first, ()) if after is None else (self._sql.next, after)
         async with self.link.using() as connection:
             rows = await connection.fetch(sql, *self._arguments, *position, size + 1)
         if len(rows) <= size:
-            return rows
+            return Page(rows, None)
         if self.key(rows[size]) == self.key(rows[size - 1]):
             named = f"{', '.join(self._columns)} = {', '.join(map(str, self.key(rows[size])))}"
             raise Permanent(
                 f"the key is not unique: two rows have {named}, and paging would lose one; add a column to the key",
                 "KeyNotUnique",
             )
-        return rows[:size]
+        return Page(rows[:size], self.key(rows[size - 1]))
 
     async def count(self, after: Key | None) -> int | None:
         """Count the rows after a key, for at most two seconds; then give the planner's estimate."""

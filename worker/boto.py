@@ -1,0 +1,132 @@
+"""AWS by aiobotocore: one client a service, made when first used, every trouble told in the worker's own errors.
+
+Region, credentials and `AWS_ENDPOINT_URL` come from the environment as botocore reads them. There is no retry in here: the engine
+retries, so that permits, freshness and budgets hold for each try.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ReadTimeoutError,
+)
+from botocore.exceptions import (
+    ConnectionError as NoConnection,
+)
+
+from worker.errors import Faults, Permanent, Throttled, Transient, WorkerError
+from worker.job import Run
+
+_HARMLESS = ("Get", "List", "Head", "Describe", "Query", "Scan", "BatchGet", "Receive", "ChangeMessageVisibility")
+"""What the names of operations begin with that change no data: all that a dry run may send."""
+_THROTTLES = {
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
+_PASSING = {
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "TransactionInProgressException",
+}
+_CONNECTIONS = 64
+_CONNECT_S, _READ_S = 5, 30
+
+
+class Client:
+    """One service's client: `await client.call("scan", TableName=…)` gives the answer as botocore does."""
+
+    def __init__(self, run: Run[Any], service: str, *, limit: str | None = None) -> None:
+        self._run, self._service, self._limit = run, service, limit
+        self._opened = contextlib.AsyncExitStack()
+        self._client: Any = None
+
+    async def __aenter__(self) -> "Client":
+        config = AioConfig(
+            connect_timeout=_CONNECT_S,
+            read_timeout=_READ_S,
+            max_pool_connections=max(_CONNECTIONS, self._run.limits.concurrency),
+            retries={"total_max_attempts": 1},
+            user_agent_extra=f"ecs-batch-worker/{self._run.job}",
+        )
+        try:
+            made = get_session().create_client(self._service, config=config)
+            self._client = await self._opened.enter_async_context(made)
+        except NoRegionError:
+            raise Faults(["AWS_REGION is not set: say in which region the job works"]) from None
+        except (BotoCoreError, ValueError) as error:
+            raise Faults([f"no client for {self._service}: {error}"]) from error
+        if self._run.dry_run:
+            self._client.meta.events.register("before-parameter-build.*", self._refuse_to_write)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._opened.aclose()
+        self._client = None
+
+    async def call(self, operation: str, **arguments: Any) -> Any:
+        """Call an operation by its name in Python (`get_item`).
+
+        Raises Throttled where the service asks for less, Transient for what passes, Permanent with AWS's error code for the
+        rest, and for what a dry run must not send.
+        """
+        if self._client is None:
+            raise RuntimeError("this client is not open: `await run.enter(…)`, or `async with`")
+        if self._limit is not None:
+            await self._run.permit(self._limit)
+        with translated(f"{self._service} {operation}", self._limit):
+            return await getattr(self._client, operation)(**arguments)
+
+    async def pages(self, operation: str, **arguments: Any) -> AsyncIterator[Any]:
+        """Call an operation until it has no further page; for what is short, such as the parts of an upload."""
+        with translated(f"{self._service} {operation}", self._limit):
+            async for page in self._client.get_paginator(operation).paginate(**arguments):
+                yield page
+
+    def _refuse_to_write(self, model: Any, **_: Any) -> None:
+        if not model.name.startswith(_HARMLESS):
+            raise Permanent(
+                f"a dry run sends no {model.name} to {self._service}: return before it if run.dry_run", "dry run"
+            )
+
+
+@contextlib.contextmanager
+def translated(what: str, limit: str | None = None) -> Iterator[None]:
+    """Raise what botocore raises as the worker's own errors."""
+    try:
+        yield
+    except ClientError as error:
+        raise refusal(what, error, limit) from error
+    except NoCredentialsError:
+        raise Permanent(f"{what}: there are no AWS credentials", "no credentials") from None
+    except (NoConnection, HTTPClientError, ReadTimeoutError, OSError, TimeoutError) as error:
+        raise Transient(f"{what}: no answer: {str(error) or type(error).__name__}") from error
+    except BotoCoreError as error:
+        raise Permanent(f"{what}: {error}", type(error).__name__) from error
+
+
+def refusal(what: str, error: ClientError, limit: str | None = None) -> WorkerError:
+    """Judge an error answer: by its code, then by its status. A throttle may say so in its message alone."""
+    said, status = error.response.get("Error", {}), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code, message = said.get("Code", ""), f"{what}: {said.get('Code')}: {said.get('Message', '')}"
+    if code in _THROTTLES or "rate exceeded" in message.lower():
+        return Throttled(message, limit=limit)
+    if code in _PASSING or status >= 500:
+        return Transient(message)
+    return Permanent(message, code or f"HTTP {status}")
