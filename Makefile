@@ -43,7 +43,7 @@ dockerfile:
 	$(BIN)/hadolint Dockerfile
 
 image: ## Build the image that runs jobs: make image IMAGE=name:tag
-	@$(if $(ENGINE),,$(error no docker, podman or buildah that works: install one, or name it with ENGINE=…))
+	@test -n "$(ENGINE)" || { echo "no docker, podman or buildah that works: install one, or name it with ENGINE=…" >&2; exit 1; }
 	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) $(IMAGE_ARGS) .
 
 soak: install ## The long proofs, at their full numbers (minutes)
