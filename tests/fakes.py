@@ -20,12 +20,12 @@ from worker.outcome import done
 from worker.rate import RateLimit
 from worker.retry import Retry
 from worker.scope import Scope
-from worker.source import Acknowledging, JsonKey, Key, Page, Promise
+from worker.source import Acknowledging, JsonKey, Key, Page, Promise, Source
 from worker.stop import Stop, StopPlan
 from worker.tally import Tally
 
 T = TypeVar("T")
-Process = Callable[["Row"], Awaitable[Any]]
+Process = Callable[[Any], Awaitable[Any]]
 
 ANY_FAILURES = ErrorBudget(share=None)
 PLAN = StopPlan(timeout=30, drain=10, commit=5, report=5)
@@ -192,7 +192,7 @@ async def at_once(row: Row) -> Any:
 
 
 def engine_over(
-    source: Rows,
+    source: Source,
     process: Process = at_once,
     sink: Batches | None = None,
     *,
