@@ -15,11 +15,13 @@ from worker.source import Record, Source
 
 if TYPE_CHECKING:
     from worker.clients.http import Http
+    from worker.clients.s3 import Bucket
     from worker.clients.stripe import Stripe
     from worker.sources import postgres
 
 __all__ = [
     "VALUE",
+    "Bucket",
     "Connection",
     "Cron",
     "ErrorBudget",
@@ -51,7 +53,12 @@ __all__ = [
     "skipped",
 ]
 
-_ADAPTERS = {"Http": "worker.clients.http", "Stripe": "worker.clients.stripe", "postgres": "worker.sources.postgres"}
+_ADAPTERS = {
+    "Bucket": "worker.clients.s3",
+    "Http": "worker.clients.http",
+    "Stripe": "worker.clients.stripe",
+    "postgres": "worker.sources.postgres",
+}
 
 
 def __getattr__(name: str) -> Any:

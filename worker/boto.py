@@ -10,10 +10,12 @@ from typing import Any
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from aiohttp import ClientError as BrokenAnswer
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     NoRegionError,
     ReadTimeoutError,
@@ -45,6 +47,10 @@ _PASSING = {
     "ServiceUnavailable",
     "TransactionInProgressException",
 }
+_CUT = (NoConnection, HTTPClientError, ReadTimeoutError, IncompleteReadError, BrokenAnswer, OSError, TimeoutError)
+"""What is raised when no answer comes, or not all of it."""
+_SIGNATURES = {"s3": "s3v4"}
+"""Of links, too: what is encrypted with KMS needs it."""
 _CONNECTIONS = 64
 _CONNECT_S, _READ_S = 5, 30
 
@@ -63,6 +69,7 @@ class Client:
             read_timeout=_READ_S,
             max_pool_connections=max(_CONNECTIONS, self._run.limits.concurrency),
             retries={"total_max_attempts": 1},
+            signature_version=_SIGNATURES.get(self._service),
             user_agent_extra=f"ecs-batch-worker/{self._run.job}",
         )
         try:
@@ -115,7 +122,7 @@ def translated(what: str, limit: str | None = None) -> Iterator[None]:
         raise refusal(what, error, limit) from error
     except NoCredentialsError:
         raise Permanent(f"{what}: there are no AWS credentials", "no credentials") from None
-    except (NoConnection, HTTPClientError, ReadTimeoutError, OSError, TimeoutError) as error:
+    except _CUT as error:
         raise Transient(f"{what}: no answer: {str(error) or type(error).__name__}") from error
     except BotoCoreError as error:
         raise Permanent(f"{what}: {error}", type(error).__name__) from error

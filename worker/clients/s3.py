@@ -1,0 +1,111 @@
+"""Put objects into an S3 bucket and stream them out of it, in flat memory whatever their size."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from worker.boto import Client
+from worker.errors import WorkerError
+from worker.job import Run
+from worker.objects import Body, again, head
+from worker.source import Record
+
+_PART = 8 * 1024 * 1024
+"""Bytes of one part of an upload, which S3 wants to be 5 MiB or more; it takes 10,000 of them."""
+
+
+class Bucket:
+    """One bucket: `self.reports = await run.enter(Bucket(run, run.environment["REPORTS_BUCKET"]))`.
+
+    `limit` names a further rate limit of which each call takes a permit. A dry run reads, and refuses to write.
+    """
+
+    def __init__(self, run: Run[Any], name: str, *, limit: str | None = None) -> None:
+        self.name = name
+        self._client = Client(run, "s3", limit=limit)
+
+    async def __aenter__(self) -> "Bucket":
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._client.__aexit__(*exc_info)
+
+    async def head(self, key: str, version: str | None = None) -> Record | None:
+        """Give key, size, etag, last_modified and version of an object; None: it is not there."""
+        return await head(self._client, self.name, key, version)
+
+    async def stream(self, key: str, version: str | None = None) -> AsyncIterator[bytes]:
+        """Give an object's bytes in chunks, over cut connections too. Raises Permanent if it is replaced meanwhile."""
+        body = Body(self._client, self.name, key, version=version)
+        try:
+            while chunk := await body.read():
+                yield chunk
+        finally:
+            body.close()
+
+    async def put(self, key: str, body: bytes, *, content_type: str | None = None) -> None:
+        """Write a whole object, in place of what was there."""
+        await self._call("put_object", Key=key, Body=body, **_typed(content_type))
+
+    async def upload(self, key: str, chunks: AsyncIterator[bytes], *, content_type: str | None = None) -> int:
+        """Write an object from chunks, of which two parts are held at most; give its size.
+
+        The object appears when all of it is there, or not at all: what fails in the middle is aborted. (A killed process
+        cannot: give the bucket a lifecycle rule for incomplete uploads.)
+        """
+        parts = _parts(chunks)
+        first = await anext(parts, b"")
+        second = await anext(parts, None)
+        if second is None:
+            await self.put(key, first, content_type=content_type)
+            return len(first)
+        upload = (await self._call("create_multipart_upload", Key=key, **_typed(content_type)))["UploadId"]
+        try:
+            return await self._send(key, upload, first, second, parts)
+        except BaseException:
+            with contextlib.suppress(WorkerError):
+                await self._call("abort_multipart_upload", Key=key, UploadId=upload)
+            raise
+
+    async def link(self, key: str, seconds: int) -> str:
+        """Give a URL by which anybody may read an object for so long, or until the task's own credentials end, in hours."""
+        asked = {"Bucket": self.name, "Key": key}
+        url: str = await self._client.call(
+            "generate_presigned_url", ClientMethod="get_object", Params=asked, ExpiresIn=seconds
+        )
+        return url
+
+    async def _send(self, key: str, upload: str, first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> int:
+        sent = [await self._send_part(key, upload, 1, first), await self._send_part(key, upload, 2, second)]
+        size = len(first) + len(second)
+        del first, second
+        async for part in rest:
+            sent.append(await self._send_part(key, upload, len(sent) + 1, part))
+            size += len(part)
+        await self._call("complete_multipart_upload", Key=key, UploadId=upload, MultipartUpload={"Parts": sent})
+        return size
+
+    async def _send_part(self, key: str, upload: str, number: int, body: bytes) -> dict[str, Any]:
+        answer = await again(lambda: self._call("upload_part", Key=key, UploadId=upload, PartNumber=number, Body=body))
+        sums = {name: value for name, value in answer.items() if name.startswith("Checksum")}
+        return {"PartNumber": number, "ETag": answer["ETag"], **sums}
+
+    async def _call(self, operation: str, **arguments: Any) -> Any:
+        return await self._client.call(operation, Bucket=self.name, **arguments)
+
+
+async def _parts(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Gather chunks into parts; all but the last have the same size, as S3-compatible stores want it."""
+    gathered = bytearray()
+    async for chunk in chunks:
+        gathered += chunk
+        while len(gathered) >= _PART:
+            yield bytes(gathered[:_PART])
+            del gathered[:_PART]
+    if gathered:
+        yield bytes(gathered)
+
+
+def _typed(content_type: str | None) -> dict[str, Any]:
+    return {} if content_type is None else {"ContentType": content_type}
