@@ -16,7 +16,7 @@ from worker.source import Record, Source
 if TYPE_CHECKING:
     from worker.clients.http import Http
     from worker.clients.stripe import Stripe
-    from worker.sources import postgres
+    from worker.sources import lists, postgres
 
 __all__ = [
     "VALUE",
@@ -45,13 +45,19 @@ __all__ = [
     "done",
     "failed",
     "hours",
+    "lists",
     "minutes",
     "postgres",
     "seconds",
     "skipped",
 ]
 
-_ADAPTERS = {"Http": "worker.clients.http", "Stripe": "worker.clients.stripe", "postgres": "worker.sources.postgres"}
+_ADAPTERS = {
+    "Http": "worker.clients.http",
+    "Stripe": "worker.clients.stripe",
+    "lists": "worker.sources.lists",
+    "postgres": "worker.sources.postgres",
+}
 
 
 def __getattr__(name: str) -> Any:
