@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.clients.http import Http
     from worker.clients.s3 import Bucket
     from worker.clients.stripe import Stripe
-    from worker.sources import postgres
+    from worker.sources import lists, postgres
 
 __all__ = [
     "VALUE",
@@ -47,6 +47,7 @@ __all__ = [
     "done",
     "failed",
     "hours",
+    "lists",
     "minutes",
     "postgres",
     "seconds",
@@ -57,6 +58,7 @@ _ADAPTERS = {
     "Bucket": "worker.clients.s3",
     "Http": "worker.clients.http",
     "Stripe": "worker.clients.stripe",
+    "lists": "worker.sources.lists",
     "postgres": "worker.sources.postgres",
 }
 

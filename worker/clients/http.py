@@ -43,7 +43,7 @@ class Options(TypedDict, total=False):
 class Http:
     """Talk to one HTTP API: `self.http = await run.enter(Http(run, base_url="https://api.example.com", headers={…}))`.
 
-    Paths begin with a slash and are added to `base_url`; without one they are whole URLs. Values from records go into paths
+    Paths begin with a slash and are added to `base_url`; URLs that begin with it are taken as they are, and without one all are. Values from records go into paths
     through `segment`. `limit` names a rate limit of the job whose permit is taken right before each send; None where the
     job's main rate, taken by the engine, is meant for this API. `largest` bounds an answer, in bytes. Redirects are not
     followed: they could carry the headers elsewhere. Idle connections are kept, as many as were in use.
@@ -117,9 +117,7 @@ class Http:
         """
         if self._client is None:
             raise RuntimeError("this client is not open: `await run.enter(Http(run, …))`, or `async with`")
-        if self._base and not path.startswith("/"):
-            raise ValueError(f"a path begins with a slash, not as {path!r}: it is added to the base URL")
-        url = self._base + path
+        url = self._url(path)
         if self._run.dry_run and method not in _HARMLESS:
             raise Permanent(
                 f"a dry run sends no {method} to {host_of(url)}: return before it if run.dry_run", "dry run"
@@ -134,6 +132,14 @@ class Http:
             return response
         message = f"{response}: {response.preview}"
         raise refusal(response.status, message, response.headers.get("retry-after"), self._limit)
+
+    def _url(self, path: str) -> str:
+        """Add a path to the base URL; a URL that begins with it, as an API's own links do, is taken as it is."""
+        if not self._base or path.startswith(f"{self._base}/"):
+            return path
+        if not path.startswith("/"):
+            raise ValueError(f"a path begins with a slash, not as {path!r}: it is added to the base URL")
+        return self._base + path
 
     async def _send(self, building: RequestBuilder, method: str, url: str) -> Response:
         try:

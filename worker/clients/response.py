@@ -26,6 +26,11 @@ class Response:
         self.body = body
         self._asked = asked
 
+    @property
+    def url(self) -> str:
+        """Give the URL that was asked; what is in its query may be secret."""
+        return self._asked[1]
+
     def __str__(self) -> str:
         """Say who answered what, without query, user and password: they may be secrets."""
         method, url = self._asked
