@@ -169,3 +169,25 @@ async def test_rate_goes_on_after_everybody_left() -> None:
     await asyncio.sleep(10)
     assert limit.try_acquire()
     assert [b - a >= 0 for a, b in pairwise(await saturate(limit, 4))] == [True] * 3
+
+
+def test_rate_says_how_long_a_permit_would_take() -> None:
+    """The next moment that is due, and an interval more for each who waits; idle is who remembers nothing."""
+
+    async def ask_around() -> None:
+        limit = RateLimit(Rate(10), now)
+        assert (limit.wait_s, limit.idle) == (0, True)
+        await limit.acquire()
+        assert limit.wait_s == pytest.approx(0.05, rel=0.02), "of late grants, half an interval is made up for"
+        waiting = [asyncio.create_task(limit.acquire()) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert limit.wait_s == pytest.approx(0.35, rel=0.01)
+        await asyncio.gather(*waiting)
+        await asyncio.sleep(0.9)
+        assert not limit.idle, "its window is not over"
+        await asyncio.sleep(0.2)
+        assert limit.idle
+        limit.pause(5)
+        assert (limit.wait_s, limit.idle) == (pytest.approx(5), False)
+
+    virtually(ask_around())

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from worker.claim import Answer, Granted, Held, Over
 from worker.errors import DatabaseAway, Faults, Transient
 from worker.parts import Parts
-from worker.source import Key, Source
+from worker.source import Acknowledging, Key, Source
 from worker.verdict import Verdict
 
 T = TypeVar("T")
@@ -153,7 +153,14 @@ class Beginning:
 
 
 def checkpoint(granted: Granted, source: Source) -> tuple[Key | None, list[Key]]:
-    """Read where the run goes on. Raises Faults where that was noted by another key."""
+    """Read where the run goes on. Raises Faults where that was noted by another key, and for a replay of what a queue has put away."""
+    if granted.replay is not None and isinstance(source, Acknowledging):
+        raise Faults(
+            [
+                "a queue's failed records are in its dead-letter queue: deliver them again, and start another run: "
+                f"{source.redrive()}"
+            ]
+        )
     if granted.source not in (None, source.order):
         raise Faults(
             [f"the run's cursor is by {granted.source}, the source's key is now {source.order}: run with --restart"]

@@ -7,6 +7,7 @@ from worker.errors import DatabaseAway, LeaseLost
 from worker.mask import Mask
 from worker.parts import Parts
 from worker.scope import as_text, encode, secrets
+from worker.source import Acknowledging
 from worker.verdict import Verdict
 
 
@@ -39,6 +40,8 @@ def next_command(parts: Parts, verdict: Verdict) -> str | None:
     run = parts.run
     if not parts.lasting or parts.mode != "run" or secrets(run.scope):
         return None  # nothing is left of it, it leaves nothing to go on with, or the command would have to show secrets
+    if verdict is Verdict.COMPLETED_WITH_FAILURES and isinstance(parts.source, Acknowledging):
+        return parts.source.redrive()
     if verdict is Verdict.COMPLETED_WITH_FAILURES or (verdict in _GOES_ON and parts.replay is not None):
         return f"python -m worker replay {run.run_id}"
     if verdict not in _GOES_ON:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from worker.errors import DatabaseAway, LeaseLost, Permanent, Throttled, Transient
+from worker.errors import DatabaseAway, LeaseLost, Permanent, Postponed, Throttled, Transient
 from worker.events import Commit, Progress, Reporter
 from worker.job import Job, Run
 from worker.ledger import Batch, DeadLetter, Ledger, Sink
@@ -19,7 +19,7 @@ from worker.limits import Limits
 from worker.origin import is_bug
 from worker.rate import RateLimit
 from worker.retry import Retry
-from worker.source import Acknowledging, JsonKey, Key, Promise, Record, Source
+from worker.source import Acknowledging, Failure, JsonKey, Key, Promise, Record, Source
 from worker.stop import Stop, StopPlan
 from worker.supply import Parked, Supply
 
@@ -98,7 +98,9 @@ class Engine:
             source,
             page_size=limits.page,
             window=max(limits.page, _WINDOW * limits.concurrency),
-            max_age=limits.max_age,
+            max_age=limits.max_age
+            if source.promise is not Promise.QUEUE
+            else None,  # a message is not read again, but held
             after=after,
             open_keys=open_keys,
             at_most=max_records,
@@ -236,6 +238,9 @@ class Engine:
         parked = taken
         if not isinstance(parked, Parked):
             parked = Parked(self.supply.key_of(taken), taken, slot.read_at)
+        if isinstance(error, Postponed):
+            self.supply.park(parked, self._clock() + error.for_s)
+            return
         parked.first_error_at = parked.first_error_at or datetime.now(UTC)
         if isinstance(error, Throttled):
             self._pause(error)
@@ -356,9 +361,10 @@ class Engine:
             return
         finished, failed = list(batch.finished), list(batch.failed)
         if refused:
-            keys = [letter.key for letter in refused]
-            failed += [record for record in finished if source.encode(source.key(record)) in keys]
-            finished = [record for record in finished if source.encode(source.key(record)) not in keys]
+            letters = {str(letter.key): letter for letter in refused}
+            named = [(record, letters.get(str(source.encode(source.key(record))))) for record in finished]
+            failed += [Failure(record, letter.type, letter.message) for record, letter in named if letter]
+            finished = [record for record, letter in named if letter is None]
         await self._patiently(lambda: source.acknowledge(finished, failed))
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:

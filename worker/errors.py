@@ -5,7 +5,8 @@
     WorkerError
     ├── Faults               the attempt cannot start: every fault of it at once; exit 2
     ├── Transient            worth another try, after a pause
-    │   └── Throttled        the other side asked for a pause: everybody waits
+    │   ├── Throttled        the other side asked for a pause: everybody waits
+    │   └── Postponed        it is not this record's turn: it alone waits
     ├── Permanent            another try would end the same
     ├── LeaseLost            a newer attempt owns the run; exit 3
     └── DatabaseAway         unreachable for longer than its budget; exit 75
@@ -40,6 +41,14 @@ class Throttled(Transient):
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.limit = limit
+
+
+class Postponed(Transient):
+    """Nothing was tried, for it is not this record's turn: it waits for `for_s` seconds, in no slot, and it is no try of it."""
+
+    def __init__(self, message: str, for_s: float) -> None:
+        super().__init__(message)
+        self.for_s = for_s
 
 
 class Permanent(WorkerError):

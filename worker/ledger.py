@@ -12,7 +12,7 @@ from worker.job import Result
 from worker.mask import Mask
 from worker.origin import place, stack
 from worker.outcome import Done, Failed, Skipped
-from worker.source import JsonKey, Key, Record
+from worker.source import Failure, JsonKey, Key, Record
 from worker.tally import Tally
 
 CHANGED = "changed meanwhile"
@@ -50,8 +50,8 @@ class Batch:
     """Of a replay: the dead letters that are none any more."""
     finished: Sequence[Record] = ()
     """Of a source that is to be told: the records that were done or skipped."""
-    failed: Sequence[Record] = ()
-    """Of a source that is to be told: the records that failed."""
+    failed: Sequence[Failure] = ()
+    """Of a source that is to be told: the records that failed, and how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Ledger:
         self._mended: list[JsonKey] | None = [] if mends else None
         self._keeps_records = keeps_records
         self._finished: list[Record] = []
-        self._failed: list[Record] = []
+        self._failed: list[Failure] = []
         self.last_error: str | None = None
         self.overdrawn: str | None = None
         """Why the run must end, once its error budget is spent."""
@@ -189,13 +189,13 @@ class Ledger:
     ) -> None:
         """Book a failed record: a dead letter, its error group, and what it costs the budget; of a bug, where it is, too."""
         self.tally.failed += 1
-        if self._keeps_records:
-            self._failed.append(record)
         now = datetime.now(UTC)
         where = bug and place(bug)
         text = self._shown(message) + (f" ({_storable(where)})" if where else "")
         letter = DeadLetter(self._encode(key), _storable(type_name), text, tries, first_at or now, now)
         self.dead_letters.append(letter)
+        if self._keeps_records:
+            self._failed.append(Failure(record, letter.type, letter.message))
         self._note(letter, bug)
 
     def refusal(self, key: Key, error: Exception) -> DeadLetter:

@@ -41,6 +41,16 @@ class RateLimit:
         """Tell whether the other side asked for a pause that is not over yet."""
         return self._clock() < self._paused_until
 
+    @property
+    def wait_s(self) -> float:
+        """Give about how long a permit would take to come to who asks for it now, in seconds."""
+        return max(0.0, self._due() - self._clock()) + self._interval * len(self._waiters)
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether the limit remembers nothing that the next grant depends on."""
+        return not self._waiters and not self.paused and self._clock() >= self._grants[self._oldest - 1] + self._per
+
     def try_acquire(self) -> bool:
         """Take a permit if one is due and nobody waits for it."""
         if self._waiters:

@@ -68,14 +68,29 @@ class Source(Protocol):
         ...
 
 
+class Failure(NamedTuple):
+    """A record that failed, and how, in the words of its dead letter."""
+
+    record: Record
+    type: str
+    message: str
+
+
 @runtime_checkable
 class Acknowledging(Protocol):
-    """What a source also answers to if its records are to be let go of once they are finished, as a queue's messages are."""
+    """What a source also answers to if its records are to be let go of once they are finished, as a queue's messages are.
 
-    async def acknowledge(self, finished: Sequence[Record], failed: Sequence[Record]) -> None:
+    Its failed records are where it has put them, so that a replay finds nothing: `redrive` says what to do instead.
+    """
+
+    async def acknowledge(self, finished: Sequence[Record], failed: Sequence[Failure]) -> None:
         """Let go of records whose outcome a page commit has recorded: done and skipped ones, and failed ones.
 
         Called after the commit, so that what a crash in between leaves behind is delivered again. `Transient` asks for the call
         to be made again.
         """
+        ...
+
+    def redrive(self) -> str:
+        """Give the command that lets failed records be delivered again."""
         ...
