@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ from worker.retry import Retry
 from worker.run import attempt
 from worker.scope import Scope
 from worker.source import Record, Source
+from worker.sources import lists
 from worker.sources.postgres import PostgresQuery, query
 from worker.stop import Stop, StopPlan
 from worker.store.migrate import migrate
@@ -173,6 +174,25 @@ async def test_run_with_a_job_that_breaks_before_the_work_says_so(
             await attempt(parts)
     assert f"{where}() of the job raised KeyError: 'no ***'" in found.value.faults
     assert "run python -m worker migrate" in str(found.value)
+
+
+async def test_run_with_a_source_over_what_could_not_be_opened_says_only_that(items: str) -> None:
+    """A list is read through the client that open() makes: where that failed, the list has no fault of its own."""
+
+    class Listing(Rename):
+        def source(self, run: Run[Scope]) -> Source:
+            return lists.by_cursor(self.fetch)
+
+        async def fetch(self, after: Any, size: int) -> tuple[Sequence[Record], bool]:
+            return await self.client.items(after, size)  # type: ignore[attr-defined, no-any-return]
+
+        async def open(self, run: Run[Scope]) -> None:
+            raise Faults(["API_KEY has a space in it"])
+
+    async with parts_of(items, Listing()) as parts:
+        with pytest.raises(Faults) as found:
+            await attempt(parts)
+    assert found.value.faults == ("API_KEY has a space in it",)
 
 
 async def test_run_with_refused_credentials_is_one_fault(items: str) -> None:

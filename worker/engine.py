@@ -382,6 +382,9 @@ class Engine:
                         raise DatabaseAway(f"{error} (waited {now - away_since:.0f} s)") from error
                     self._away[call] = _said(error)
                     self._reporter.retried(self._away[call])
+                    if isinstance(error, Throttled):
+                        self._pause(error)  # a page that is too much for the other side holds up the records, too
+                        pause = max(pause, error.retry_after_s or 0.0)
                     await asyncio.sleep(pause)
                     pause = min(2.0, pause * 2)
         finally:

@@ -26,16 +26,16 @@ class Answer(Protocol):
         ...
 
 
-_LINK = re.compile(r"""<([^>]*)>((?:\s*;\s*[\w!#$%&'*+.^`|~-]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s",;]+))?)*)""")
-_REL = re.compile(r""";\s*rel\s*=\s*(?:"([^"]*)"|([^\s",;]+))""", re.IGNORECASE)
+_PARAMETER = r""";\s*([\w!#$%&'*+.^`|~-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*)))?\s*"""
+_LINK = re.compile(rf"<([^>]*)>\s*((?:{_PARAMETER})*)")
 
 
 def next_page(answer: Answer) -> str | None:
     """Give the URL of the page that an answer says is next. Raises Permanent for one on another host."""
-    for target, parameters in _LINK.findall(answer.headers.get("link") or ""):
-        relation = _REL.search(parameters)
-        if relation is not None and "next" in (relation[1] or relation[2]).lower().split():
-            url: str = urljoin(answer.url, target)
+    said = ", ".join(value for name, value in answer.headers.items() if name.lower() == "link")
+    for link in _LINK.finditer(said):
+        if "next" in _relations(link[2]):
+            url: str = urljoin(answer.url, link[1])
             if _origin(url) != _origin(answer.url):
                 raise Permanent(
                     f"the list at {_origin(answer.url)} goes on at {_origin(url)}, which is not followed: credentials would go there",
@@ -43,6 +43,14 @@ def next_page(answer: Answer) -> str | None:
                 )
             return url
     return None
+
+
+def _relations(parameters: str) -> list[str]:
+    """Give the relation types: those of the first `rel`, as the RFC has it."""
+    for name, quoted, plain in re.findall(_PARAMETER, parameters):
+        if name.lower() == "rel":
+            return f"{quoted}{plain}".lower().split()
+    return []
 
 
 def _origin(url: str) -> str:
