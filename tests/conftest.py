@@ -1,11 +1,12 @@
 """What many tests share: real PostgreSQL servers, and a fresh database on one for each test that asks."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from aws import Aws, local_aws
 from local_stack import SYSTEM
 
 from worker.database import Link
@@ -29,6 +30,21 @@ async def postgres_server() -> AsyncIterator[Postgres]:
     """Give the session's server; it is not bound to an event loop. A test that stops or crashes it starts its own instead."""
     async with Postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def aws_server() -> Iterator[Aws]:
+    """Give the session's local AWS."""
+    with local_aws() as aws:
+        yield aws
+
+
+@pytest.fixture
+def aws(aws_server: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """Give the local AWS, with the environment pointing at it."""
+    for name, value in aws_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return aws_server
 
 
 @pytest_asyncio.fixture
