@@ -44,7 +44,6 @@ def aws(aws_server: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
     """Give the local AWS, with the environment pointing at it."""
     for name, value in aws_server.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", aws_server.environment["AWS_REGION"])
     return aws_server
 
 
