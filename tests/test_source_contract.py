@@ -77,8 +77,8 @@ async def test_source_gives_each_record_once(world: World, count: int) -> None:
 
 async def test_source_goes_on_after_every_page(world: World) -> None:
     """A new attempt with nothing but the position from the run store reads the rest, whatever size its pages have."""
-    source = await resumable(world)
     await world.insert(range(1, 41))
+    source = await resumable(world)
     seen: list[int] = []
     after: Key | None = None
     while True:
@@ -94,8 +94,8 @@ async def test_source_goes_on_after_every_page(world: World) -> None:
 
 async def test_source_goes_on_after_every_record(world: World) -> None:
     """The key of any record is a position too: a crash in the middle of a page loses and repeats nothing."""
-    source = await resumable(world)
     await world.insert(range(1, 16))
+    source = await resumable(world)
     seen: list[int] = []
     after: Key | None = None
     while True:
@@ -137,8 +137,8 @@ async def test_source_misses_nothing_while_records_come_and_go(world: World) -> 
 async def test_source_reads_records_by_their_keys(world: World) -> None:
     """Each that is there comes once, as it is now; what is gone is left out; no key, no record."""
     needs(world, "records")
-    source = await resumable(world)
     await world.insert(range(1, 21))
+    source = await resumable(world)
     keys = {world.id(record): source.key(record) for record in await all_records(source)}
     wanted = [stored(source, keys[number]) for number in (3, 7, 11, 19)]
     if "delete" not in world.lacks:
@@ -155,8 +155,8 @@ async def test_source_reads_records_by_their_keys(world: World) -> None:
 
 async def test_source_count_is_plausible_or_unknown(world: World) -> None:
     """About as many as there are, and no more behind a position than in all."""
-    source = await world.source()
     await world.insert(range(1, 101))
+    source = await world.source()
     count = await source.count(None)
     assert count is None or 50 <= count <= 200
     after = (await source.page(None, 50)).after

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.clients.http import Http
     from worker.clients.s3 import Bucket
     from worker.clients.stripe import Stripe
-    from worker.sources import lists, postgres
+    from worker.sources import lists, postgres, s3
 
 __all__ = [
     "VALUE",
@@ -50,6 +50,7 @@ __all__ = [
     "lists",
     "minutes",
     "postgres",
+    "s3",
     "seconds",
     "skipped",
 ]
@@ -60,6 +61,7 @@ _ADAPTERS = {
     "Stripe": "worker.clients.stripe",
     "lists": "worker.sources.lists",
     "postgres": "worker.sources.postgres",
+    "s3": "worker.sources.s3",
 }
 
 

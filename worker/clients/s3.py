@@ -1,17 +1,21 @@
 """Put objects into an S3 bucket and stream them out of it, in flat memory whatever their size."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from worker.boto import Client
-from worker.errors import WorkerError
+from worker.errors import Permanent, WorkerError
+from worker.gzip import Inflater, packed
 from worker.job import Run
-from worker.objects import Body, again, head
+from worker.lines import Form, Reading, Writing
+from worker.object_lines import ObjectLines
+from worker.objects import CHUNK, Body, again, head
 from worker.source import Record
 
 _PART = 8 * 1024 * 1024
 """Bytes of one part of an upload, which S3 wants to be 5 MiB or more; it takes 10,000 of them."""
+_LINES = 200
 
 
 class Bucket:
@@ -35,14 +39,44 @@ class Bucket:
         """Give key, size, etag, last_modified and version of an object; None: it is not there."""
         return await head(self._client, self.name, key, version)
 
-    async def stream(self, key: str, version: str | None = None) -> AsyncIterator[bytes]:
-        """Give an object's bytes in chunks, over cut connections too. Raises Permanent if it is replaced meanwhile."""
-        body = Body(self._client, self.name, key, version=version)
+    async def keys(self, prefix: str = "") -> list[str]:
+        """List the keys under a prefix; for few of them: many are for the source `s3.objects`."""
+        found: list[str] = []
+        async for page in self._client.pages("list_objects_v2", Bucket=self.name, Prefix=prefix):
+            found += [entry["Key"] for entry in page.get("Contents", ())]
+        return found
+
+    async def stream(self, key: str, version: str | None = None, *, gzip: bool = False) -> AsyncIterator[bytes]:
+        """Give an object's bytes in chunks, over cut connections too; `gzip` unpacks them.
+
+        Raises Permanent for an object that is replaced meanwhile, or is no gzip.
+        """
+        body, inflater = Body(self._client, self.name, key, version=version), Inflater()
         try:
             while chunk := await body.read():
-                yield chunk
+                for piece in inflater.feed(chunk) if gzip else (chunk,):
+                    yield piece
+            if gzip:
+                inflater.finish()
+        except ValueError as error:
+            raise Permanent(f"{body} {error}", "DamagedObject") from error
         finally:
             body.close()
+
+    async def lines(
+        self, key: str, version: str | None = None, *, form: Form = "jsonl", gzip: bool | None = None
+    ) -> AsyncIterator[Record]:
+        """Give the lines of an object as records, as the source `s3.lines` does; a broken line raises when it is looked into."""
+        found = await self.head(key, version)
+        if found is None:
+            raise Permanent(f"s3://{self.name}/{key} is not there", "NoSuchKey")
+        lines = ObjectLines(self._client, self.name, found, Reading(form), gzip=_is_packed(key, gzip))
+        try:
+            while taken := await lines.take(_LINES):
+                for line in taken:
+                    yield line
+        finally:
+            lines.close()
 
     async def put(self, key: str, body: bytes, *, content_type: str | None = None) -> None:
         """Write a whole object, in place of what was there."""
@@ -67,6 +101,14 @@ class Bucket:
             with contextlib.suppress(WorkerError):
                 await self._call("abort_multipart_upload", Key=key, UploadId=upload)
             raise
+
+    async def upload_lines(
+        self, key: str, records: AsyncIterator[Mapping[str, Any]], *, form: Form = "jsonl", gzip: bool | None = None
+    ) -> int:
+        """Write records as the lines of an object, as `lines` reads them; give its size. The same records make the same object."""
+        line = Writing(form)
+        chunks = _joined(line(record) async for record in records)
+        return await self.upload(key, packed(chunks) if _is_packed(key, gzip) else chunks)
 
     async def link(self, key: str, seconds: int) -> str:
         """Give a URL by which anybody may read an object for so long, or until the task's own credentials end, in hours."""
@@ -105,6 +147,21 @@ async def _parts(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             del gathered[:_PART]
     if gathered:
         yield bytes(gathered)
+
+
+async def _joined(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Gather lines, which are small, into chunks."""
+    gathered = bytearray()
+    async for line in lines:
+        gathered += line
+        if len(gathered) >= CHUNK:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)
+
+
+def _is_packed(key: str, gzip: bool | None) -> bool:
+    return key.endswith(".gz") if gzip is None else gzip
 
 
 def _typed(content_type: str | None) -> dict[str, Any]:
