@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.clients.http import Http
     from worker.clients.s3 import Bucket
     from worker.clients.stripe import Stripe
-    from worker.sources import lists, postgres
+    from worker.sources import lists, postgres, sqs
 
 __all__ = [
     "VALUE",
@@ -52,6 +52,7 @@ __all__ = [
     "postgres",
     "seconds",
     "skipped",
+    "sqs",
 ]
 
 _ADAPTERS = {
@@ -60,6 +61,7 @@ _ADAPTERS = {
     "Stripe": "worker.clients.stripe",
     "lists": "worker.sources.lists",
     "postgres": "worker.sources.postgres",
+    "sqs": "worker.sources.sqs",
 }
 
 
