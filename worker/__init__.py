@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.clients.http import Http
     from worker.clients.s3 import Bucket
     from worker.clients.stripe import Stripe
-    from worker.sources import lists, postgres, s3
+    from worker.sources import lists, postgres, s3, sqs
 
 __all__ = [
     "VALUE",
@@ -53,6 +53,7 @@ __all__ = [
     "s3",
     "seconds",
     "skipped",
+    "sqs",
 ]
 
 _ADAPTERS = {
@@ -62,6 +63,7 @@ _ADAPTERS = {
     "lists": "worker.sources.lists",
     "postgres": "worker.sources.postgres",
     "s3": "worker.sources.s3",
+    "sqs": "worker.sources.sqs",
 }
 
 
