@@ -14,11 +14,12 @@ from worker.local.postgres import Postgres
 from worker.local.provider_process import ProviderOptions
 from worker.local.seed import seed
 from worker.local.serve import serve
+from worker.local.stack import Stack
 
 SYSTEM = sorted(Path("/usr/lib/postgresql").glob("1[5-9]/bin"))
 """The programs of each PostgreSQL that the system has, of those that the worker supports."""
 
-SEED = Path(__file__).parent.parent / "jobs" / "poll_payments.sql"
+SEED = Path(__file__).parent.parent / "jobs" / "local" / "poll_payments.sql"
 
 
 def command(*arguments: str) -> list[str]:
@@ -45,23 +46,23 @@ async def hold_postgres() -> None:
 
 def hold_child() -> None:
     """Start the stack in a child, as a worker does, and wait to be killed."""
-    with Local([], command("serve", "DATABASE_URL,STRIPE_API_BASE", "fill")):
+    with Local([], command("serve", "postgres,provider", "fill")):
         say("ready")
         sys.stdin.read()
 
 
-async def fill(environment: dict[str, str]) -> None:
+async def fill(stack: Stack) -> None:
     """Seed as the front door does."""
-    if url := environment.get("DATABASE_URL"):
+    if url := stack.environment.get("DATABASE_URL"):
         await seed(url, SEED.read_text(), records=5_000)
 
 
-async def refuse(environment: dict[str, str]) -> None:
+async def refuse(stack: Stack) -> None:
     """Fail as a seed with a mistake does."""
     raise Faults(["the seed has a mistake", "and another one"])
 
 
-async def hang(environment: dict[str, str]) -> None:
+async def hang(stack: Stack) -> None:
     """Take forever, as a very large seed does."""
     say("hanging")
     await asyncio.Event().wait()

@@ -16,7 +16,7 @@ from worker.local.provider_answers import Simulator
 from worker.local.provider_counts import Calls
 from worker.local.seed import seed
 
-SQL = Path(__file__).parent.parent / "jobs" / "poll_payments.sql"
+SQL = Path(__file__).parent.parent / "jobs" / "local" / "poll_payments.sql"
 
 
 class Heard(Calls):

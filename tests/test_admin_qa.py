@@ -18,7 +18,7 @@ from simulated import provider
 from worker.cli.database import migrated
 from worker.local.seed import seed
 
-SEED = Path(__file__).parent.parent / "jobs" / "poll_payments.sql"
+SEED = Path(__file__).parent.parent / "jobs" / "local" / "poll_payments.sql"
 
 
 @asynccontextmanager

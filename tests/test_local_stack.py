@@ -20,7 +20,7 @@ from worker.local.child import Local
 from worker.local.provider_process import ProviderOptions
 from worker.local.stack import PROVIDED, Stack, missing
 
-BOTH = ",".join(PROVIDED)
+BOTH = "postgres,provider"
 REPORT = r"provider: {} requests, at most {} in any second \(limit 100\), 0 refused, 0 violations"
 
 
@@ -48,11 +48,11 @@ def ask_provider(address: str, key: str) -> int:
 @pytest.mark.parametrize(
     ("needs", "environ", "started"),
     [
-        (["DATABASE_URL", "STRIPE_API_KEY", "STRIPE_API_BASE"], {}, ["DATABASE_URL", "STRIPE_API_BASE"]),
-        (["DATABASE_URL", "STRIPE_API_BASE"], {"DATABASE_URL": "postgresql://elsewhere/"}, ["STRIPE_API_BASE"]),
-        (["DATABASE_URL", "STRIPE_API_BASE"], {"STRIPE_API_BASE": "https://elsewhere"}, ["DATABASE_URL"]),
-        (["DATABASE_URL"], {"DATABASE_URL": ""}, ["DATABASE_URL"]),
-        (["SLACK_WEBHOOK_URL"], {}, []),
+        (["postgres", "provider"], {}, ["postgres", "provider"]),
+        (["postgres", "provider"], {"DATABASE_URL": "postgresql://elsewhere/"}, ["provider"]),
+        (["postgres", "provider"], {"STRIPE_API_BASE": "https://elsewhere"}, ["postgres"]),
+        (["postgres", "aws"], {"DATABASE_URL": "", "AWS_ENDPOINT_URL": "https://elsewhere"}, ["postgres"]),
+        ([], {}, []),
     ],
 )
 def test_stack_starts_only_what_is_missing(needs: list[str], environ: dict[str, str], started: list[str]) -> None:
@@ -62,13 +62,13 @@ def test_stack_starts_only_what_is_missing(needs: list[str], environ: dict[str, 
 
 def test_stack_refuses_what_it_cannot_start() -> None:
     """A name that nothing stands in for is a fault that lists what there is."""
-    with pytest.raises(Faults, match=r"no local server stands in for 'REDIS_URL'.*DATABASE_URL"):
-        Stack(["REDIS_URL"], ProviderOptions())
+    with pytest.raises(Faults, match=r"no local server 'redis'; there are postgres, aws"):
+        Stack(["redis"], ProviderOptions())
 
 
 async def test_stack_counts_what_the_provider_was_asked() -> None:
     """The environment reaches the provider with its key, and the report counts the calls."""
-    async with Stack(["STRIPE_API_BASE"], ProviderOptions(delay=0, fail=0)) as stack:
+    async with Stack(["provider"], ProviderOptions(delay=0, fail=0)) as stack:
         assert set(stack.environment) == {"STRIPE_API_BASE", "STRIPE_API_KEY"}
         address, key = stack.environment["STRIPE_API_BASE"], stack.environment["STRIPE_API_KEY"]
         assert await asyncio.to_thread(ask_provider, address, key) == 200
@@ -111,7 +111,7 @@ def test_child_goes_when_its_worker_is_killed() -> None:
 def test_child_takes_its_servers_along_when_it_is_killed() -> None:
     """SIGKILL of the child takes its servers away, and the worker can say so."""
     before = below()
-    with Local([], command("serve", "STRIPE_API_BASE", "fill")) as local:
+    with Local([], command("serve", "provider", "fill")) as local:
         [child] = {child.pid for child in psutil.Process().children()} - before
         with ends(*below(child)):
             os.kill(child, signal.SIGKILL)
@@ -123,7 +123,7 @@ def test_child_hands_its_faults_to_the_worker() -> None:
     before = below()
     with (
         pytest.raises(Faults, match=r"^the seed has a mistake\nand another one$"),
-        Local([], command("serve", "STRIPE_API_BASE", "refuse")),
+        Local([], command("serve", "provider", "refuse")),
     ):
         pytest.fail("it started")
     assert below() == before
@@ -157,7 +157,7 @@ def test_serve_points_a_shell_at_the_stack() -> None:
 
 def test_serve_can_be_stopped_while_it_prepares() -> None:
     """A long seed does not keep a signal waiting."""
-    with process("serve", "STRIPE_API_BASE", "hang") as served:
+    with process("serve", "provider", "hang") as served:
         assert served.stdout is not None
         assert served.stdout.readline() == "hanging\n"
         with ends(*below(served.pid)):

@@ -18,7 +18,7 @@ COMMANDS = {
     "replay": "work on the records of a run that failed again, and on those alone",
     "migrate": "create or update the run store's schema in DATABASE_URL",
     "prune": "forget old runs",
-    "local": "start a database and a payment provider on this machine, for runs by hand",
+    "local": "start the servers that jobs need on this machine, filled, for runs by hand",
     "serve": "start runs over HTTP: POST /admin/<job>",
     "token": "make a bearer token for serve",
 }
@@ -75,7 +75,7 @@ def command_parser(word: str) -> argparse.ArgumentParser:
     elif word == "prune":
         parser.add_argument("--keep", type=age, required=True, metavar="AGE", help="how long: 90d, 12h, 2w")
     elif word == "local":
-        parser.add_argument("--needs", help=argparse.SUPPRESS)
+        parser.add_argument("jobs", nargs="*", metavar="job", help="only what these jobs need (all that there is)")
         parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
         _add_local(parser)
     elif word == "serve":

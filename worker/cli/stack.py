@@ -5,24 +5,26 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from worker import registry
+from worker.cli.arguments import COMMANDS
 from worker.cli.database import migrated
 from worker.errors import Faults
 from worker.job import Job
+
+_RUN_TABLE = "worker-runs"
 
 
 @contextlib.contextmanager
 def local_stack(options: argparse.Namespace, job: type[Job[Any]]) -> Iterator[None]:
     """Start what the job needs and the environment does not name, beside us, for as long as the run lasts."""
     child, stack = _room("child"), _room("stack")
-    needs = stack.missing(("DATABASE_URL", *job.secrets, *job.environment), os.environ)
-    if not needs:
+    if not stack.missing(_needs(job, _seed(job.name), os.environ), os.environ):
         yield
         return
-    flags = [f"--needs={','.join(needs)}", f"--records={options.records}", f"--seed={options.seed}"]
+    flags = [job.name, f"--records={options.records}", f"--seed={options.seed}"]
     flags += [f"--provider-{name}={getattr(options, f'provider_{name}')}" for name in ("rate", "delay", "fail")]
     with child.Local(flags) as local:
         os.environ.update(local.environment)
@@ -33,30 +35,64 @@ def local_stack(options: argparse.Namespace, job: type[Job[Any]]) -> Iterator[No
 
 
 def serve_stack(options: argparse.Namespace) -> int:
-    """Serve until stopped."""
+    """Serve until stopped: what these jobs need and the environment does not name; all that there is where no job is named."""
     serve, stack, process = _room("serve"), _room("stack"), _room("provider_process")
+    # A shell that has pasted what an earlier stack printed wants a new one.
+    environ = os.environ if options.child else {}
+    seeds = {name: _seed(name) for name in options.jobs or registry.names()}
+    jobs = [registry.load(name, tuple(COMMANDS)) for name in options.jobs]
+    needs = set().union(*(_needs(job, seeds[job.name], environ) for job in jobs)) if jobs else set(stack.PROVIDED)
     provider = process.ProviderOptions(
         rate=options.provider_rate, delay=options.provider_delay, fail=options.provider_fail, seed=options.seed
     )
-    needs = options.needs.split(",") if options.needs else stack.PROVIDED
 
-    async def prepare(environment: dict[str, str]) -> None:
-        if url := environment.get("DATABASE_URL"):
-            await migrated(url)
-            await _seed(url, options.records)
+    async def prepare(started: Any) -> None:
+        await _prepare(started, [seed for seed in seeds.values() if seed], options.records, environ)
 
-    code: int = asyncio.run(serve.serve(needs, provider, prepare=prepare, child=options.child))
+    code: int = asyncio.run(serve.serve(stack.missing(needs, environ), provider, prepare=prepare, child=options.child))
     return code
 
 
-async def _seed(url: str, records: int) -> None:
-    """Fill the database with what every job has beside it: jobs/<job>.sql."""
-    folder = registry.folder()
-    for path in sorted(folder.glob("*.sql")) if folder else ():
-        try:
-            await _room("seed").seed(url, path.read_text(encoding="utf-8"), records)
-        except (Faults, ValueError) as error:  # a ValueError: it is no text
-            raise Faults([f"{path.parent.name}/{path.name}: {error}"]) from error
+def _seed(job: str) -> Any:
+    """Find a job's seed; None where it has none."""
+    return _room("seed").find(registry.folder(), job)
+
+
+def _needs(job: type[Job[Any]], seed: Any, environ: Mapping[str, str]) -> set[str]:
+    """Say which servers a job needs: what its seed fills, what its variables name, and one of the two for its run store."""
+    declared = {*job.secrets, *job.environment}
+    needs = {name for name, variable in _room("stack").PROVIDED.items() if variable in declared}
+    needs |= set(seed.needs if seed else ("postgres",))
+    return needs if "postgres" in needs or environ.get("DATABASE_URL") else needs | {"aws"}
+
+
+async def _prepare(started: Any, seeds: Iterable[Any], records: int, environ: Mapping[str, str]) -> None:
+    """Make the run store and fill what was started, and that alone: what the environment names is not ours to fill."""
+    environment = started.environment
+    os.environ.update(environment)
+    if url := environment.get("DATABASE_URL"):
+        await migrated(url)
+    elif "AWS_ENDPOINT_URL" in environment and not environ.get("DATABASE_URL"):
+        environment["RUN_TABLE"] = _RUN_TABLE
+    for seed in seeds:
+        if theirs := sorted(set(seed.needs) - set(started.servers)):
+            names = " and ".join(_room("stack").PROVIDED[name] for name in theirs)
+            started.started.append(f"without {seed.name}, for {names} is set")
+            continue
+        _add(environment, await seed.sow(started.servers, records), seed.name)
+        started.started.append(f"filled by {seed.name}")
+
+
+def _add(environment: dict[str, str], given: Mapping[str, str], seed: str) -> None:
+    """Take the variables that a seed gives. Raises Faults where another one means something else by the same name."""
+    if taken := [name for name, value in given.items() if environment.get(name, value) != value]:
+        raise Faults(
+            [
+                f"{seed} gives {name}={given[name]!r}, but it is {environment[name]!r} already: one name, one meaning"
+                for name in taken
+            ]
+        )
+    environment.update(given)
 
 
 def _room(name: str) -> Any:

@@ -55,6 +55,15 @@ class Postgres:
         return f"127.0.0.1:{self._port}"
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Give the variable that points at it."""
+        return {"DATABASE_URL": self.url}
+
+    async def where(self) -> str:
+        """Say what it is and where."""
+        return f"PostgreSQL {await self.version()} at {self.address}"
+
+    @property
     def pid(self) -> int:
         """Give the server's process id."""
         return self._server.pid

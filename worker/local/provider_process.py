@@ -70,6 +70,15 @@ class ProviderProcess:
             await self._process.wait()
         self._words.close()
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Give what points at it. The key goes with the address: a real one has no business at a simulator."""
+        return {"STRIPE_API_BASE": self.url, "STRIPE_API_KEY": self.api_key}
+
+    async def where(self) -> str:
+        """Say what it is and where."""
+        return f"provider simulator at {self.url}"
+
     async def report(self) -> str:
         """Say in one line what it counted."""
         try:
@@ -77,13 +86,22 @@ class ProviderProcess:
         except (OSError, HTTPException) as error:
             return f"provider: gave no counts ({error!r})"
 
+    async def change(self, **behaviour: Any) -> None:
+        """Have it behave otherwise from now on: `await provider.change(rate=500)`. Raises Faults where it knows no such thing."""
+        said = await asyncio.to_thread(self._ask, "PUT", json.dumps(behaviour))
+        if "error" in said:
+            raise Faults([f"the provider simulator refuses {behaviour}: {said['error']}"])
+
     def counts(self) -> dict[str, Any]:
         """Ask it what it has counted so far."""
+        return self._ask("GET")
+
+    def _ask(self, method: str, body: str | None = None) -> dict[str, Any]:
         connection = HTTPConnection(urlsplit(self.url).netloc, timeout=_PATIENCE_S)
         try:
-            connection.request("GET", "/_simulator")
-            counts: dict[str, Any] = json.load(connection.getresponse())
-            return counts
+            connection.request(method, "/_simulator", body)
+            said: dict[str, Any] = json.load(connection.getresponse())
+            return said
         finally:
             connection.close()
 

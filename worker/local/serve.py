@@ -20,19 +20,19 @@ async def serve(
     names: Collection[str],
     provider: ProviderOptions,
     *,
-    prepare: Callable[[dict[str, str]], Awaitable[None]],
+    prepare: Callable[[Stack], Awaitable[None]],
     child: bool = False,
 ) -> int:
     """Start what `names` name, `prepare` it, say where it is, stay until a signal, take it all away; give the exit code.
 
-    `prepare` gets the environment variables of what was started, and those only: another database is not ours to fill.
+    `prepare` may add to the stack's environment and words.
     As a child it speaks lines of JSON, and the end of its stdin stops it too. Raises Faults where it cannot start (a child
     sends them to its parent instead).
     """
     stop = _stop(child)
     try:
         async with Stack(names, provider) as stack:
-            if await _before(stop, prepare(stack.environment)):
+            if await _before(stop, prepare(stack)):
                 _announce(stack, child)
                 await stop.wait()
             report = await stack.report()
