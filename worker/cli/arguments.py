@@ -23,6 +23,8 @@ COMMANDS = {
     "token": "make a bearer token for serve",
 }
 PROGRAM = "python -m worker"
+_LOCAL = """PostgreSQL, AWS, the payment provider, a receiver of webhooks: what the job needs and the environment does not name
+(DATABASE_URL, AWS_ENDPOINT_URL, STRIPE_API_BASE, WEBHOOKS_URL), filled by jobs/local/<job_name>.sql or .py."""
 
 
 def overview() -> str:
@@ -130,12 +132,17 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--local", action="store_true", help="start what the environment does not name, on this machine, for this run"
     )
-    _add_local(parser)
+    local = _add_local(parser)
+    local.add_argument(
+        "--twice",
+        action="store_true",
+        help="with --local: then a second run of the same, which should find nothing to do",
+    )
     return parser
 
 
-def _add_local(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("the local servers")
+def _add_local(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = parser.add_argument_group("the local servers", _LOCAL)
     group.add_argument("--records", type=_positive, default=5_000, metavar="N", help="seed this many records (5,000)")
     group.add_argument(
         "--provider-rate", type=int, default=100, metavar="N", help="calls a second it allows (100; 0: no limit)"
@@ -147,6 +154,7 @@ def _add_local(parser: argparse.ArgumentParser) -> None:
         "--provider-fail", type=float, default=0.02, metavar="SHARE", help="share of tries it fails (0.02)"
     )
     group.add_argument("--seed", type=int, default=7, help="decides each payment's fate (7)")
+    return group
 
 
 def _first_line(name: str) -> str:

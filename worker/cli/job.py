@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -49,12 +50,24 @@ def work(name: str, argv: Sequence[str], signals: Signals) -> int:
         from worker.cli.again import resumed
 
         options = resumed(job, options)
+    if options.twice and not options.local:
+        raise Faults(["--twice goes with --local: elsewhere, start the job again"])
     if not options.local:
         return make(job, options, signals)
     from worker.cli.stack import local_stack
 
     with local_stack(options, job):
-        return make(job, options, signals)
+        code = make(job, options, signals)
+        return _again(job, options) if options.twice and code == 0 else code
+
+
+def _again(job: type[Job[Any]], options: argparse.Namespace) -> int:
+    """Make another run of the same."""
+    signals = Signals()  # those of the first attempt are deaf since it ended
+    if _limits(job, settings()).rate:
+        time.sleep(1)  # the simulated provider's window: two attempts do not share their limits
+    options.run_key = run_key.made_up("again")  # the first one's is done
+    return make(job, options, signals)
 
 
 def make(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> int:
