@@ -1,5 +1,6 @@
 """Local AWS for tests: one moto for the session, a bucket of its own for each test that asks."""
 
+import json
 import secrets
 import subprocess
 import sys
@@ -17,8 +18,11 @@ REGION = "eu-central-1"
 class Aws:
     """The local AWS: `environment` points a worker at it, `s3` talks to it directly."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, child: "subprocess.Popen[str]") -> None:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        self._to, self._from = child.stdin, child.stdout
+        self.url = url = f"http://127.0.0.1:{int(self._from.readline())}"
         self.environment = {
             "AWS_ENDPOINT_URL": url,
             "AWS_REGION": REGION,
@@ -46,6 +50,12 @@ class Aws:
             self.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         return name
 
+    def put(self, bucket: str, texts: dict[str, str]) -> None:
+        """Put many objects at once."""
+        self._to.write(json.dumps([bucket, texts]) + "\n")
+        self._to.flush()
+        assert self._from.readline() == "done\n"
+
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         """List a bucket's keys."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -65,10 +75,10 @@ def local_aws() -> Iterator[Aws]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
     with child:
-        assert child.stdout is not None
-        aws = Aws(f"http://127.0.0.1:{int(child.stdout.readline())}")
+        aws = Aws(child)
         try:
             yield aws
         finally:

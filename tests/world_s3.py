@@ -3,7 +3,6 @@
 import gzip
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -13,8 +12,6 @@ from worker import Run, Scope
 from worker.lines import Form
 from worker.source import Record, Source
 from worker.sources import s3
-
-_SENDERS = 8
 
 
 class S3World:
@@ -78,12 +75,8 @@ class ObjectsWorld(S3World):
         return int(record["size"])
 
     def _put(self, versions: dict[int, int]) -> None:
-        bodies = {f"in/{number:07}.txt": b"x" * version for number, version in versions.items()}
-        bodies |= {f"in/{number:07}.old": b"" for number in versions if number % 3 == 0}
-        with ThreadPoolExecutor(_SENDERS) as senders:
-            list(
-                senders.map(lambda key: self._aws.s3.put_object(Bucket=self._bucket, Key=key, Body=bodies[key]), bodies)
-            )
+        bodies = {f"in/{number:07}.txt": "x" * version for number, version in versions.items()}
+        self._aws.put(self._bucket, bodies | {f"in/{number:07}.old": "" for number in versions if number % 3 == 0})
 
     def _take(self, ids: list[int]) -> None:
         for number in ids:

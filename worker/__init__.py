@@ -14,6 +14,7 @@ from worker.scope import Scope, Secret
 from worker.source import Record, Source
 
 if TYPE_CHECKING:
+    from worker.clients.database import Database
     from worker.clients.http import Http
     from worker.clients.s3 import Bucket
     from worker.clients.stripe import Stripe
@@ -24,6 +25,7 @@ __all__ = [
     "Bucket",
     "Connection",
     "Cron",
+    "Database",
     "ErrorBudget",
     "Every",
     "Http",
@@ -58,6 +60,7 @@ __all__ = [
 
 _ADAPTERS = {
     "Bucket": "worker.clients.s3",
+    "Database": "worker.clients.database",
     "Http": "worker.clients.http",
     "Stripe": "worker.clients.stripe",
     "lists": "worker.sources.lists",

@@ -129,6 +129,7 @@ class Client:
 
     async def _open(self) -> None:
         session = get_session()
+        session.register_component("data_loader", _models())
         region = os.environ.get("AWS_REGION") or session.get_config_variable(
             "region"
         )  # botocore itself overlooks AWS_REGION
@@ -161,6 +162,12 @@ class Client:
             raise Permanent(
                 f"a dry run sends no {model.name} to {self._service}: return before it if run.dry_run", "dry run"
             )
+
+
+@functools.cache
+def _models() -> Any:
+    """Give what has loaded the services' descriptions, which takes longer than all else and never differs."""
+    return get_session().get_component("data_loader")
 
 
 @contextlib.contextmanager

@@ -111,6 +111,7 @@ async def _attempt(
     signals.hand_to(stop)
     task = await metadata.task(found)
     assert found.database_url is not None, "checked above"
+    run.database_url = found.database_url
     run.limits = limits = _limits(job, found)
     rates = _rates(limits)
     run.permits = {name: rate.acquire for name, rate in rates.items()}
