@@ -68,10 +68,10 @@ class Aws:
 
 
 @contextmanager
-def local_aws() -> Iterator[Aws]:
-    """Start it, and end it afterwards."""
+def local_aws(program: str = "moto_child.py") -> Iterator[Aws]:
+    """Start it, or another program that prints its port, and end it afterwards."""
     child = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("moto_child.py")],
+        [sys.executable, Path(__file__).with_name(program)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -47,6 +47,20 @@ def aws(aws_server: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
     return aws_server
 
 
+@pytest.fixture(scope="session")
+def sqs_server() -> Iterator[Aws]:
+    """Give the session's fast SQS."""
+    with local_aws("sqs_server.py") as aws:
+        yield aws
+
+
+@pytest.fixture
+def fast_sqs(sqs_server: Aws, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """Give an SQS for many messages, with the environment pointing at it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", sqs_server.url)
+    return sqs_server
+
+
 @pytest_asyncio.fixture
 async def database_url(postgres_server: Postgres) -> AsyncIterator[str]:
     """Give a fresh, empty database, dropped afterwards."""
