@@ -69,6 +69,8 @@ class Granted:
     """The part of it that the error budget does not count: an abort begins it anew."""
     replay: int | None = None
     """Which replay of the run's dead letters this is; None: it is an attempt at the run itself."""
+    whole: bool = True
+    """Whether all of the run's records will have been worked on when the attempt is: not if it replays a run that was cut short."""
 
 
 @dataclass(frozen=True, slots=True)

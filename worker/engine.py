@@ -313,8 +313,8 @@ class Engine:
         while True:
             closing = self._closing
             state = (self.ledger.tally.finished + self.ledger.tally.retries, self.supply.reached)
-            if state != committed:
-                await self._commit()
+            if state != committed or (closing and self.complete and self._job.finish is not None):
+                await self._commit(closing and self.complete)
                 committed = state
             if closing:
                 return
@@ -322,7 +322,7 @@ class Engine:
             if not self._closing and self.ledger.uncommitted < self._batch_size:
                 await _within(_COMMIT_EVERY_S, self._commit_due.wait())
 
-    async def _commit(self) -> None:
+    async def _commit(self, complete: bool) -> None:
         began = self._clock()
         encode, key_of = self.source.encode, self.supply.key_of
         self.ledger.tally.read = self.supply.read
@@ -332,7 +332,7 @@ class Engine:
             cursor = self.supply.cursor()
             in_slots = [key_of(slot.taken) for slot in self._slots if slot.taken is not None]
             open_keys = [encode(key) for key in (*in_slots, *self.supply.open_keys())]
-        batch = self.ledger.take_batch(None if cursor is None else encode(cursor), open_keys)
+        batch = self.ledger.take_batch(None if cursor is None else encode(cursor), open_keys, complete)
         done = await self._patiently(lambda: self._sink.commit(batch))
         self.ledger.committed(batch, done)
         await self._acknowledge(batch, done.refused)

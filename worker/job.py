@@ -145,3 +145,8 @@ class Job(Generic[S]):
     write: ClassVar[Any] = None
     """`async def write(self, results, connection) -> Written`: record a page's results inside the page commit, and say which
     were really written; the others are counted as skipped: changed meanwhile. A job without it keeps no results."""
+
+    finish: ClassVar[Any] = None
+    """`async def finish(self, run, connection) -> None`: what is to be done once all records of a run were worked on, such as
+    marking what was not among them: inside the last page commit. Not called for dry runs and canaries, nor while any record of the
+    run is failed. It is called again if the attempt dies between that commit and its end: doing so must do no harm."""

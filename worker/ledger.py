@@ -52,6 +52,8 @@ class Batch:
     """Of a source that is to be told: the records that were done or skipped."""
     failed: Sequence[Failure] = ()
     """Of a source that is to be told: the records that failed, and how."""
+    last: bool = False
+    """Whether all records of the source have their outcome with it, and none of the run is failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +206,8 @@ class Ledger:
         text = self._shown(f"write refused it: {error}")
         return DeadLetter(self._encode(key), type(error).__name__, text, 1, now, now)
 
-    def take_batch(self, cursor: JsonKey | None, open_keys: list[JsonKey]) -> Batch:
-        """Hand over everything that is finished and not committed."""
+    def take_batch(self, cursor: JsonKey | None, open_keys: list[JsonKey], complete: bool = False) -> Batch:
+        """Hand over everything that is finished and not committed; `complete`: there will be no more."""
         batch = Batch(
             self.results,
             self.dead_letters,
@@ -215,6 +217,7 @@ class Ledger:
             self._mended or (),
             self._finished,
             self._failed,
+            complete and not self.overdrawn and not self.run_tally.failed,
         )
         self.results, self.dead_letters, self._finished, self._failed = [], [], [], []
         if self._mended is not None:

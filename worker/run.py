@@ -91,7 +91,7 @@ class _Attempt:
             mask=parts.mask,
             on_group=parts.reporter.failed,
         )
-        sink = PageCommits(parts, ledger)
+        sink = PageCommits(parts, ledger, whole=granted.whole)
         self._engine = engine = Engine(
             parts.job,
             parts.run,
@@ -121,6 +121,8 @@ class _Attempt:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+        if parts.job.finish is not None and engine.complete and (failed := ledger.run_tally.failed):
+            parts.run.log.warning("finish() of the job was not called: %d records of the run are failed", failed)
         return judged(engine, parts)
 
     def _identity(self, record: Record, granted: Granted) -> str:

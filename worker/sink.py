@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.job import Result
-from worker.ledger import Batch, Committed, DeadLetter, Ledger
+from worker.ledger import Batch, Committed, DeadLetter, Ledger, Wrote
 from worker.parts import Parts
 from worker.writing import Writer
 
@@ -14,8 +14,9 @@ _SAMPLES = 5
 class PageCommits:
     """Commit batches; of a dry run only their counts, keeping a few samples of what would have been written."""
 
-    def __init__(self, parts: Parts, ledger: Ledger) -> None:
+    def __init__(self, parts: Parts, ledger: Ledger, *, whole: bool = True) -> None:
         self._parts = parts
+        self._finish: Any = parts.job.finish if whole and parts.mode == "run" else None
         self.samples: list[str] = []
         write = self._pretend if parts.run.dry_run else parts.job.write
 
@@ -25,8 +26,15 @@ class PageCommits:
         self._writer = Writer(write, letter, parts.store.is_refusal)
 
     async def commit(self, batch: Batch) -> Committed:
-        """Commit a batch; see `Sink`."""
-        return await self._parts.store.commit(batch, self._parts.source.order, self._writer)
+        """Commit a batch, the last one together with what the job does once all is worked on; see `Sink`."""
+        writing = self._write_and_finish if batch.last and self._finish is not None else self._writer
+        return await self._parts.store.commit(batch, self._parts.source.order, writing)
+
+    async def _write_and_finish(self, results: Sequence[Result], connection: Any, careful: bool) -> Wrote:
+        wrote = await self._writer(results, connection, careful)
+        if not wrote.refused:
+            await self._finish(self._parts.run, connection)
+        return wrote
 
     async def _pretend(self, results: Sequence[Result], connection: Any) -> None:
         """Note what a dry run would have written."""

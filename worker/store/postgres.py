@@ -201,7 +201,10 @@ class PostgresStore:
         await connection.execute(sql.ATTEMPT, claim.run_id, self._attempt, self._token, *told)
         if replays:
             cursor, open_keys = None, []
-        return Granted(self._attempt, row["source"], cursor, open_keys, before, Tally.from_json(forgiven), self._replay)
+        whole = not replays or prior in _COMPLETE
+        return Granted(
+            self._attempt, row["source"], cursor, open_keys, before, Tally.from_json(forgiven), self._replay, whole
+        )
 
     def _resting(self, verdict: Verdict) -> str:
         """Give the run's status after this end: a replay changes it only if the run itself had been completed."""
@@ -249,6 +252,7 @@ class PostgresStore:
 
 
 _OVER = {verdict.word for verdict in Verdict if verdict.finished}
+_COMPLETE = {verdict.word for verdict in Verdict if verdict.complete}
 
 
 async def _own_row(connection: "asyncpg.Connection[Any]", claim: Claim) -> Any:
