@@ -112,7 +112,7 @@ class Engine:
         self.oldest_age_s = 0.0
         self.total: int | None = None
         self.crash: BaseException | None = None
-        self._away: dict[object, str] = {}  # calls that wait for a database that is away, and what they were last told
+        self._away: dict[object, Transient] = {}  # calls that wait for the other side, and what they were last told
         self._began = clock()
 
     @property
@@ -380,8 +380,8 @@ class Engine:
                     away_since = now if away_since is None else away_since
                     if now - away_since >= self._patience_s:
                         raise DatabaseAway(f"{error} (waited {now - away_since:.0f} s)") from error
-                    self._away[call] = _said(error)
-                    self._reporter.retried(self._away[call])
+                    self._away[call] = error
+                    self._reporter.retried(_said(error))
                     if isinstance(error, Throttled):
                         self._pause(error)  # a page that is too much for the other side holds up the records, too
                         pause = max(pause, error.retry_after_s or 0.0)
@@ -458,9 +458,9 @@ class Engine:
                 slot.task.cancel()
 
     def _hold_up(self) -> str:
-        if self._away:
+        if any(not isinstance(error, Throttled) for error in self._away.values()):
             return "database"
-        if any(rate.paused for rate in self._rates.values()):
+        if self._away or any(rate.paused for rate in self._rates.values()):
             return "throttled"
         if self._full:
             return "sink"
@@ -488,7 +488,7 @@ class Engine:
             eta_s=remaining / rate if remaining is not None and rate > 0 else None,
             in_flight=self.in_flight,
             limited_by=self._hold_up(),
-            last_error=next(iter(self._away.values()), self.ledger.last_error),
+            last_error=next(map(_said, self._away.values()), self.ledger.last_error),
             oldest_age_s=self.oldest_age_s,
             throttled_s=self.throttled_s,
             stopping=self._stop.reason,

@@ -49,6 +49,17 @@ class Parts:
         return "dry-run" if self.run.dry_run else "canary" if self.max_records is not None else "run"
 
     @property
+    def sink(self) -> str:
+        """Say what becomes of results."""
+        if self.job.write is None:
+            return ""
+        if self.run.dry_run:
+            return "nothing is written: a dry run"
+        if self.job.idempotent:
+            return "at-least-once: written before the page commit, and again after a crash in between"
+        return "once: written inside the page commit"
+
+    @property
     def main_rate(self) -> RateLimit:
         """Give the rate limit whose permits the tries take."""
         return self.rates[self.limits.rate.name if self.limits.rate else "rate"]

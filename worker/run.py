@@ -231,6 +231,7 @@ class _Attempt:
             replay=granted.replay if granted else None,
             resumed_from=granted.cursor if granted else None,
             source=f"by {parts.source.order}; {parts.source.promise.value}",
+            sink=parts.sink,
             limits=parts.limits,
             stop_plan=parts.plan,
             deadline_s=parts.job.timeout.total_seconds(),

@@ -1,10 +1,12 @@
-"""The page commit of an attempt: its job's `write` within the run store's transaction."""
+"""The page commit of an attempt: its job's `write` within the run store's transaction, or, where that goes elsewhere, before it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from worker.errors import LeaseLost, Transient
 from worker.job import Result
-from worker.ledger import Batch, Committed, DeadLetter, Ledger
+from worker.ledger import Batch, Committed, DeadLetter, Ledger, Writing, Wrote
 from worker.parts import Parts
 from worker.writing import Writer
 
@@ -17,16 +19,49 @@ class PageCommits:
     def __init__(self, parts: Parts, ledger: Ledger) -> None:
         self._parts = parts
         self.samples: list[str] = []
+        self._ahead = parts.job.idempotent and not parts.run.dry_run
+        self._wrote: tuple[Batch, Wrote] | None = None
         write = self._pretend if parts.run.dry_run else parts.job.write
 
         def letter(result: Result, error: Exception) -> DeadLetter:
             return ledger.refusal(parts.source.key(result.record), error)
 
-        self._writer = Writer(write, letter, parts.store.is_refusal)
+        self._writer = Writer(write, letter, self._is_refusal if self._ahead else parts.store.is_refusal)
 
     async def commit(self, batch: Batch) -> Committed:
-        """Commit a batch; see `Sink`."""
-        return await self._parts.store.commit(batch, self._parts.source.order, self._writer)
+        """Commit a batch; see `Sink`. What was written ahead is not written again when only the store asks for another try."""
+        if not self._ahead:
+            return await self._commit(batch, self._writer)
+        if self._wrote is None or self._wrote[0] is not batch:
+            self._wrote = batch, await self._write_ahead(batch.results)
+        wrote = self._wrote[1]
+
+        async def written(*_: Any) -> Wrote:
+            return wrote
+
+        committed = await self._commit(batch, written)
+        return replace(committed, refused=tuple(wrote.refused), lost_refusals=0)
+
+    async def _commit(self, batch: Batch, writing: Writing) -> Committed:
+        return await self._parts.store.commit(batch, self._parts.source.order, writing)
+
+    async def _write_ahead(self, results: Sequence[Result]) -> Wrote:
+        """Write what goes elsewhere; when that is refused, find out which results are to blame."""
+        try:
+            try:
+                return await self._writer(results, None, careful=False)
+            except Exception as error:
+                if not self._is_refusal(error):
+                    raise
+            return await self._writer(results, None, careful=True)
+        except Exception as error:
+            if isinstance(error, Transient) or not self._parts.job.retry.worth_it(error):
+                raise
+            raise Transient(f"write: {str(error) or type(error).__name__}") from error
+
+    def _is_refusal(self, error: Exception) -> bool:
+        """Tell whether a write elsewhere may have failed because of one result in it: whatever another try would not mend."""
+        return not isinstance(error, LeaseLost) and not self._parts.job.retry.worth_it(error)
 
     async def _pretend(self, results: Sequence[Result], connection: Any) -> None:
         """Note what a dry run would have written."""
