@@ -70,7 +70,7 @@ def test_slack_message_says_the_verdict_first() -> None:
     summary = a_summary(Verdict.ABORTED, detail="312 of 1,000 records failed (31 %), 25 % is allowed")
     posted = written(summary)
     first, why, failures, command, *_ = texts(posted.blocks)
-    assert first == "🛑 poll-payments was aborted: too many failures"
+    assert first == "🛑 poll-payments was aborted"
     assert why.splitlines()[0] == "312 of 1,000 records failed (31 %), 25 % is allowed"
     assert "12 × `resource_missing: No such payment_intent: 'pi_3Nk2x'` e.g. `[4711]`" in failures
     assert command == "*Next*  `python -m worker replay poll-payments:2026-11-22T06:30:00Z`"

@@ -223,7 +223,10 @@ class Engine:
             self._unlucky(slot, taken, error)
         else:
             tries, first_at = (taken.tries, taken.first_error_at) if type(taken) is Parked else (0, None)
-            self.ledger.finish(record, lambda: self.supply.key_of(taken), outcome, tries + 1, first_at)
+            if self.ledger.exceeds(outcome):
+                self.supply.requeue(self._parked(slot, taken))  # unfinished, and an open key
+            else:
+                self.ledger.finish(record, lambda: self.supply.key_of(taken), outcome, tries + 1, first_at)
             self._throttles = 0
             self._check_budget()
         finally:
@@ -235,9 +238,7 @@ class Engine:
         """Decide about a try that raised: again later, or failed."""
         if slot.expired:
             error = TimeoutError(f"no outcome within the record timeout of {self._limits.record_timeout:g} s")
-        parked = taken
-        if not isinstance(parked, Parked):
-            parked = Parked(self.supply.key_of(taken), taken, slot.read_at)
+        parked = self._parked(slot, taken)
         if isinstance(error, Postponed):
             self.supply.park(parked, self._clock() + error.for_s)
             return
@@ -256,6 +257,10 @@ class Engine:
         said, bug = _words(error) or type_name, error if is_bug(error) else None
         self.ledger.fail(parked.record, parked.key, type_name, said, parked.tries, parked.first_error_at, bug)
         self._check_budget()
+
+    def _parked(self, slot: Slot, taken: Record | Parked) -> Parked:
+        """Give what is in a slot the form in which it leaves it unfinished."""
+        return taken if isinstance(taken, Parked) else Parked(self.supply.key_of(taken), taken, slot.read_at)
 
     def _pause(self, error: Throttled) -> None:
         """Hold every slot for as long as the other side said; whoever asks it through a limit of its own, too."""

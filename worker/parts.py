@@ -34,6 +34,8 @@ class Parts:
     reporter: Reporter = field(default_factory=Reporter)
     links: dict[str, str] = field(default_factory=dict)
     max_records: int | None = None
+    max_affected: int | None = None
+    """What somebody allows instead of the job's `max_affected`."""
     replay: Selection | None = None
     restart: bool = False
     wait: bool = False

@@ -88,6 +88,7 @@ class _Attempt:
             budget=parts.job.errors,
             before=granted.before,
             forgiven=granted.forgiven,
+            max_affected=parts.job.max_affected if parts.max_affected is None else parts.max_affected,
             mask=parts.mask,
             on_group=parts.reporter.failed,
         )

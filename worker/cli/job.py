@@ -123,6 +123,7 @@ async def _attempt(
             reporter=reporting,
             links=_links(found, run, task.log_url),
             max_records=options.max_records,
+            max_affected=options.max_affected,
             replay=options.replay,
             restart=options.restart,
             wait=options.wait,

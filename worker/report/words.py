@@ -10,7 +10,7 @@ _ENDS = {
     Verdict.ALREADY_DONE: ("☑️", "was already done"),
     Verdict.ALREADY_RUNNING: ("⏭️", "did nothing: another attempt is working on this run"),
     Verdict.OVERLAPPED: ("⏭️", "did nothing: another run of the job is still going on"),
-    Verdict.ABORTED: ("🛑", "was aborted: too many failures"),
+    Verdict.ABORTED: ("🛑", "was aborted"),
     Verdict.CRASHED: ("💥", "crashed"),
     Verdict.COMPLETED_WITH_FAILURES: ("❌", "completed with {failures} in {records}"),
     Verdict.NOT_STARTED: ("⛔", "could not start"),
