@@ -46,9 +46,10 @@ class Rename(Job[Scope]):
 async def parts_of(url: str, job: Job[Scope] | None = None, **changes: Any) -> AsyncIterator[Parts]:
     """Put the parts of an attempt at renaming together, as the command line does."""
     job = job or Rename()
-    run: Run[Scope] = Run("poll-payments", "2026-11-22", Scope(), dry_run=changes.pop("dry_run", False))
+    dry = changes.pop("dry_run", False)
+    run: Run[Scope] = Run("poll-payments", "2026-11-22", Scope(), dry_run=dry)
     source = job.source(run)
-    async with Link(url, "store") as store, Link(url, "pages") as pages, Link(url, "count") as count:
+    async with Link(url, "store") as store, Link(url, "pages", read_only=dry) as pages, Link(url, "count") as count:
         if isinstance(source, PostgresQuery):
             source.connect(pages, count)
         kept = changes.pop("store", PostgresStore)(store)

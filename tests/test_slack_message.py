@@ -116,9 +116,9 @@ def test_slack_message_shows_the_three_largest_groups() -> None:
 
 
 def test_slack_message_shows_samples_of_a_dry_run() -> None:
-    """A dry run says what it would have done."""
+    """A dry run says how much it would have changed, and shows some of it."""
     posted = written(a_summary(Verdict.SUCCEEDED, start=a_start(dry_run=True), samples=("4711 → succeeded",)))
-    assert "*Would have done*\n• `4711 → succeeded`" in texts(posted.blocks)
+    assert "*Would have changed 4,900 records*\n• `4711 → succeeded`" in texts(posted.blocks)
     assert "(dry run)" in posted.text
 
 

@@ -81,7 +81,7 @@ class _Attempt:
         parts, source = self._parts, self._parts.source
         parts.run.identify = lambda record: self._identity(record, granted)
         ledger = Ledger(
-            keeps_results=parts.job.write is not None,
+            keeps_results=parts.job.write is not None or parts.run.dry_run,  # some of them are shown
             keeps_records=isinstance(source, Acknowledging) and granted.replay is None,
             mends=granted.replay is not None,
             encode=source.encode,

@@ -8,6 +8,7 @@ from worker.errors import LeaseLost, Transient
 from worker.job import Result
 from worker.ledger import Batch, Committed, DeadLetter, Ledger, Writing, Wrote
 from worker.parts import Parts
+from worker.sample import Sample
 from worker.writing import Writer
 
 _SAMPLES = 5
@@ -64,7 +65,7 @@ class PageCommits:
         return not isinstance(error, LeaseLost) and not self._parts.job.retry.worth_it(error)
 
     async def _pretend(self, results: Sequence[Result], connection: Any) -> None:
-        """Note what a dry run would have written."""
-        for result in results[: _SAMPLES - len(self.samples)]:
-            key = self._parts.source.encode(self._parts.source.key(result.record))
-            self.samples.append(self._parts.mask(f"{', '.join(map(str, key))}: {result.value!r}"))
+        """Note some of what a dry run would have changed."""
+        sample, source = Sample(self._parts.mask), self._parts.source
+        for record, value in results[: _SAMPLES - len(self.samples)]:
+            self.samples.append(sample(", ".join(map(str, source.encode(source.key(record)))), value))

@@ -103,7 +103,10 @@ async def _attempt(
     run.permits = {name: rate.acquire for name, rate in rates.items()}
     links = [
         Link(found.database_url, f"{job.name} store"),
-        *(Link(found.replica_url or found.database_url, f"{job.name} {purpose}") for purpose in ("pages", "count")),
+        *(
+            Link(found.replica_url or found.database_url, f"{job.name} {purpose}", read_only=run.dry_run)
+            for purpose in ("pages", "count")
+        ),
     ]
     working = job()
     try:

@@ -44,6 +44,13 @@ def headline(summary: Summary) -> str:
     return f"{summary.start.job} {words}{_trial(summary)}"
 
 
+def would(summary: Summary) -> str | None:
+    """Say how much a dry run would have changed: `would have changed 4,900 records`; None for any other run."""
+    if not summary.start.dry_run:
+        return None
+    return f"would have changed {plural(summary.tally.done, 'record') if summary.tally.done else 'nothing'}"
+
+
 def _failures(summary: Summary) -> str:
     """Count the run's failures; after a resume, say how many of them this attempt can show."""
     run, attempt = summary.run_tally.failed, summary.tally.failed
