@@ -200,6 +200,7 @@ def engine_over(
     retry: Retry | None = None,
     errors: ErrorBudget = ANY_FAILURES,
     before: Tally | None = None,
+    max_affected: int | None = None,
     after: JsonKey | None = None,
     open_keys: Sequence[JsonKey] = (),
     max_records: int | None = None,
@@ -219,6 +220,7 @@ def engine_over(
         encode=source.encode,
         budget=errors,
         before=before or Tally(),
+        max_affected=max_affected,
         mask=Mask(),
         on_group=reporter.failed,
     )

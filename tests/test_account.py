@@ -73,6 +73,8 @@ def test_account_never_cuts_the_next_command() -> None:
 
 
 def test_account_shows_what_a_dry_run_would_have_done() -> None:
-    """The samples are listed under their own title."""
-    text = told(samples=("4711 → succeeded",))
-    assert text[text.index("  would have done") + 1] == "    4711 → succeeded"
+    """How much, and some of it; or that it is nothing."""
+    text = told(start=a_start(dry_run=True), samples=("4711 → succeeded",))
+    assert text[text.index("  would have changed 4,900 records") + 1] == "    4711 → succeeded"
+    assert "  would have changed nothing" in told(start=a_start(dry_run=True), tally=a_tally(done=0))
+    assert not any("would have" in line for line in told())

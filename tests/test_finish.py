@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
+from attempts import ITEMS, Rename, parts_of
 from stored import do, row_of, rows_of
-from test_run_start import ITEMS, Rename, parts_of
 
 from worker.budget import ErrorBudget
 from worker.claim import Selection

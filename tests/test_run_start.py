@@ -8,78 +8,27 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from attempts import ITEMS, SECRET, Rename, parts_of
 from stored import a_claim, do, granted, row_of, rows_of
 
 from worker.budget import ErrorBudget
 from worker.claim import Claim, Granted, Held, Over
 from worker.database import Link
 from worker.errors import Faults, Transient
-from worker.job import Job, Results, Run
-from worker.limits import Limits
-from worker.mask import Mask
-from worker.outcome import Outcome, done, skipped
-from worker.parts import Parts
-from worker.rate import RateLimit
+from worker.job import Results, Run
+from worker.outcome import Outcome, skipped
 from worker.retry import Retry
 from worker.run import attempt
 from worker.scope import Scope
 from worker.source import Record, Source
 from worker.sources import lists
-from worker.sources.postgres import PostgresQuery, query
-from worker.stop import Stop, StopPlan
+from worker.sources.postgres import PostgresQuery
+from worker.stop import Stop
 from worker.store.migrate import migrate
 from worker.store.postgres import PostgresStore
 from worker.tally import Tally
 from worker.testing.proxy import Proxy
 from worker.verdict import Verdict
-
-SECRET = "s3cretword"
-ITEMS = "CREATE TABLE item (id bigint PRIMARY KEY, name text); INSERT INTO item SELECT n, 'old' FROM generate_series(1, 20) n"
-
-
-class Rename(Job[Scope]):
-    """Give every item a new name."""
-
-    limits = Limits(concurrency=4, page_size=5)
-    query = "SELECT id, name FROM item"
-    key = "id"
-
-    def source(self, run: Run[Scope]) -> Source:
-        """Read the items."""
-        return query(self.query, key=self.key)
-
-    async def process(self, record: Record, run: Run[Scope]) -> Outcome:
-        """Think of a name."""
-        return done("new")
-
-    async def write(self, results: Results, connection: Any) -> None:
-        """Write the names."""
-        ids = [result.record["id"] for result in results]
-        await connection.execute("UPDATE item SET name = 'new' WHERE id = ANY($1)", ids)
-
-
-@asynccontextmanager
-async def parts_of(url: str, job: Job[Scope] | None = None, **changes: Any) -> AsyncIterator[Parts]:
-    """Put the parts of an attempt at renaming together, as the command line does."""
-    job = job or Rename()
-    run: Run[Scope] = Run("poll-payments", "2026-11-22", Scope())
-    source = job.source(run)
-    async with Link(url, "store") as store, Link(url, "pages") as pages, Link(url, "count") as count:
-        if isinstance(source, PostgresQuery):
-            source.connect(pages, count)
-        kept = changes.pop("store", PostgresStore)(store)
-        yield Parts(
-            job=job,
-            run=run,
-            source=source,
-            store=kept,
-            limits=job.limits,
-            rates={"rate": RateLimit(None)},
-            stop=changes.pop("stop", Stop()),
-            plan=StopPlan.within(10),
-            mask=Mask([SECRET]),
-            **changes,
-        )
 
 
 @pytest.fixture

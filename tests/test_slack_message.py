@@ -70,7 +70,7 @@ def test_slack_message_says_the_verdict_first() -> None:
     summary = a_summary(Verdict.ABORTED, detail="312 of 1,000 records failed (31 %), 25 % is allowed")
     posted = written(summary)
     first, why, failures, command, *_ = texts(posted.blocks)
-    assert first == "🛑 poll-payments was aborted: too many failures"
+    assert first == "🛑 poll-payments was aborted"
     assert why.splitlines()[0] == "312 of 1,000 records failed (31 %), 25 % is allowed"
     assert "12 × `resource_missing: No such payment_intent: 'pi_3Nk2x'` e.g. `[4711]`" in failures
     assert command == "*Next*  `python -m worker replay poll-payments:2026-11-22T06:30:00Z`"
@@ -116,9 +116,9 @@ def test_slack_message_shows_the_three_largest_groups() -> None:
 
 
 def test_slack_message_shows_samples_of_a_dry_run() -> None:
-    """A dry run says what it would have done."""
+    """A dry run says how much it would have changed, and shows some of it."""
     posted = written(a_summary(Verdict.SUCCEEDED, start=a_start(dry_run=True), samples=("4711 → succeeded",)))
-    assert "*Would have done*\n• `4711 → succeeded`" in texts(posted.blocks)
+    assert "*Would have changed 4,900 records*\n• `4711 → succeeded`" in texts(posted.blocks)
     assert "(dry run)" in posted.text
 
 

@@ -14,6 +14,10 @@ from worker.verdict import Verdict
 
 T = TypeVar("T")
 
+_NO_TRANSACTION = (
+    "{job} writes inside the page commit, which needs PostgreSQL: set DATABASE_URL, "
+    "or say idempotent = True in its class if write goes elsewhere and may be repeated"
+)
 _LOOKS = 20
 """So often is a holder looked at while it is watched."""
 
@@ -57,6 +61,8 @@ class Beginning:
         faults = await _asked("open", parts.job.open(parts.run))
         opened = not faults
         job_check = [asyncio.create_task(self._check_job())] if opened else []
+        if parts.job.write is not None and not (parts.job.idempotent or parts.store.transactional):
+            faults.append(_NO_TRANSACTION.format(job=parts.run.job))
         try:
             faults += await self._patiently(parts.store.check)
             faults += await self._check_source(opened)

@@ -97,6 +97,8 @@ class Store(Protocol):
     """The run store, as an attempt uses it."""
 
     lease_s: float
+    transactional: bool
+    """Whether a page commit is a transaction of PostgreSQL, whose connection the job's `write` is given."""
 
     async def check(self) -> list[str]:
         """Find what keeps the store from being used."""

@@ -13,7 +13,8 @@ from worker.errors import Faults, Transient
 
 _AWAY = ("08", "53", "57", "40", "55006", "55P03", "25006", "25P03", "25P04")
 """SQLSTATEs that pass by themselves: connection, resources, operator (shutdown, cancelled), rollback, lock; a primary that
-became a replica (a failover is under way); a session that the server ended because a transaction of it took too long."""
+became a replica (a failover is under way: READ_ONLY); a session that the server ended because a transaction of it took too long."""
+READ_ONLY = "25006"
 _REFUSED = ("28", "3D", "42501")
 """SQLSTATE of credentials, database or rights that are wrong: waiting would not help."""
 _COMMAND_TIMEOUT_S = 60.0
@@ -47,9 +48,12 @@ def where(url: str) -> str:
 class Link:
     """One connection for one purpose, used by one coroutine at a time; reconnects by itself, raises `Transient` when away."""
 
-    def __init__(self, url: str, purpose: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, purpose: str, *, timeout_s: float = 10.0, read_only: bool = False) -> None:
         self.url = url
-        self._purpose, self._timeout_s = purpose, timeout_s
+        self._options = {"application_name": f"worker {purpose}"}
+        if read_only:
+            self._options["default_transaction_read_only"] = "on"
+        self._timeout_s, self._read_only = timeout_s, read_only
         self._connection: asyncpg.Connection[Any] | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -74,7 +78,7 @@ class Link:
                 self._forget()  # it may be in the middle of an answer
                 raise
             except Exception as error:
-                if not is_away(error):
+                if not is_away(error) or (self._read_only and getattr(error, "sqlstate", None) == READ_ONLY):
                     raise
                 self._forget()
                 raise Transient(f"database {where(self.url)}: {said(error)}") from error
@@ -107,7 +111,7 @@ class Link:
             self.url,
             timeout=self._timeout_s,
             command_timeout=_COMMAND_TIMEOUT_S,
-            server_settings={"application_name": f"worker {self._purpose}"},
+            server_settings=self._options,
         )
 
     def _forget(self) -> None:

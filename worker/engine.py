@@ -112,7 +112,7 @@ class Engine:
         self.oldest_age_s = 0.0
         self.total: int | None = None
         self.crash: BaseException | None = None
-        self._away: dict[object, str] = {}  # calls that wait for a database that is away, and what they were last told
+        self._away: dict[object, Transient] = {}  # calls that wait for the other side, and what they were last told
         self._began = clock()
 
     @property
@@ -223,7 +223,10 @@ class Engine:
             self._unlucky(slot, taken, error)
         else:
             tries, first_at = (taken.tries, taken.first_error_at) if type(taken) is Parked else (0, None)
-            self.ledger.finish(record, lambda: self.supply.key_of(taken), outcome, tries + 1, first_at)
+            if self.ledger.exceeds(outcome):
+                self.supply.requeue(self._parked(slot, taken))  # unfinished, and an open key
+            else:
+                self.ledger.finish(record, lambda: self.supply.key_of(taken), outcome, tries + 1, first_at)
             self._throttles = 0
             self._check_budget()
         finally:
@@ -235,9 +238,7 @@ class Engine:
         """Decide about a try that raised: again later, or failed."""
         if slot.expired:
             error = TimeoutError(f"no outcome within the record timeout of {self._limits.record_timeout:g} s")
-        parked = taken
-        if not isinstance(parked, Parked):
-            parked = Parked(self.supply.key_of(taken), taken, slot.read_at)
+        parked = self._parked(slot, taken)
         if isinstance(error, Postponed):
             self.supply.park(parked, self._clock() + error.for_s)
             return
@@ -256,6 +257,10 @@ class Engine:
         said, bug = _words(error) or type_name, error if is_bug(error) else None
         self.ledger.fail(parked.record, parked.key, type_name, said, parked.tries, parked.first_error_at, bug)
         self._check_budget()
+
+    def _parked(self, slot: Slot, taken: Record | Parked) -> Parked:
+        """Give what is in a slot the form in which it leaves it unfinished."""
+        return taken if isinstance(taken, Parked) else Parked(self.supply.key_of(taken), taken, slot.read_at)
 
     def _pause(self, error: Throttled) -> None:
         """Hold every slot for as long as the other side said; whoever asks it through a limit of its own, too."""
@@ -380,8 +385,8 @@ class Engine:
                     away_since = now if away_since is None else away_since
                     if now - away_since >= self._patience_s:
                         raise DatabaseAway(f"{error} (waited {now - away_since:.0f} s)") from error
-                    self._away[call] = _said(error)
-                    self._reporter.retried(self._away[call])
+                    self._away[call] = error
+                    self._reporter.retried(_said(error))
                     if isinstance(error, Throttled):
                         self._pause(error)  # a page that is too much for the other side holds up the records, too
                         pause = max(pause, error.retry_after_s or 0.0)
@@ -458,9 +463,9 @@ class Engine:
                 slot.task.cancel()
 
     def _hold_up(self) -> str:
-        if self._away:
+        if any(not isinstance(error, Throttled) for error in self._away.values()):
             return "database"
-        if any(rate.paused for rate in self._rates.values()):
+        if self._away or any(rate.paused for rate in self._rates.values()):
             return "throttled"
         if self._full:
             return "sink"
@@ -488,7 +493,7 @@ class Engine:
             eta_s=remaining / rate if remaining is not None and rate > 0 else None,
             in_flight=self.in_flight,
             limited_by=self._hold_up(),
-            last_error=next(iter(self._away.values()), self.ledger.last_error),
+            last_error=next(map(_said, self._away.values()), self.ledger.last_error),
             oldest_age_s=self.oldest_age_s,
             throttled_s=self.throttled_s,
             stopping=self._stop.reason,

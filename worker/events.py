@@ -48,6 +48,8 @@ class Start:
     """The cursor that the attempt goes on from; None: the start."""
     source: str = ""
     """The source's order and promise, in words."""
+    sink: str = ""
+    """What becomes of results, in words; empty for a job that writes none."""
     limits: Limits = field(default_factory=Limits)
     stop_plan: StopPlan = field(default_factory=lambda: StopPlan.within(30))
     deadline_s: float = 3600.0

@@ -109,7 +109,8 @@ class Job(Generic[S]):
     retry: ClassVar[Retry] = Retry()
     errors: ClassVar[ErrorBudget] = ErrorBudget()
     max_affected: ClassVar[int | None] = None
-    """More results than these are never written by a run: it ends as aborted instead, for something must be wrong."""
+    """More results than these are never written by a run, over all its attempts: it ends as aborted instead, for something must
+    be wrong; `--max-affected` allows more."""
     idempotent: ClassVar[bool] = False
     """Set where `write` goes elsewhere than the run's database (DynamoDB, S3, an API): it is called before the page commit, with
     None as its connection, and may be called again with the same results: doing so must do no harm."""

@@ -115,11 +115,12 @@ class Ledger:
         budget: ErrorBudget,
         before: Tally,
         forgiven: Tally | None = None,
+        max_affected: int | None = None,
         mask: Mask,
         on_group: Callable[[ErrorGroup], None],
     ) -> None:
         self._keeps_results, self._encode, self._mask, self._on_group = keeps_results, encode, mask, on_group
-        self._before, self._mends = before, mends
+        self._before, self._mends, self._max_affected = before, mends, max_affected
         # What the budget counts of the attempts before: nothing of a run whose failed records are being replayed.
         self._spent = Tally() if mends else before.minus(forgiven or Tally())
         self._spending = Spending(budget)
@@ -135,7 +136,7 @@ class Ledger:
         self._failed: list[Failure] = []
         self.last_error: str | None = None
         self.overdrawn: str | None = None
-        """Why the run must end, once its error budget is spent."""
+        """Why the run must end, once its error budget is spent or one more change would be too many."""
 
     @property
     def uncommitted(self) -> int:
@@ -174,6 +175,14 @@ class Ledger:
         else:
             said = f"process returned {outcome!r:.80}; it must return done(…), skipped(…) or failed(…)"
             self.fail(record, key(), "NoOutcome", said, tries, first_at)
+
+    def exceeds(self, outcome: object) -> bool:
+        """Tell whether an outcome is one change too many: it must not be booked, and the run must end."""
+        allowed = self._max_affected
+        if allowed is None or type(outcome) is not Done or self._before.done + self.tally.done < allowed:
+            return False
+        self.overdrawn = f"it would change more than max_affected, {allowed:,} records; --max-affected N allows more"
+        return True
 
     def gone(self) -> None:
         """Book a record that is no longer there, or no longer selected."""

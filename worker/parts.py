@@ -34,6 +34,8 @@ class Parts:
     reporter: Reporter = field(default_factory=Reporter)
     links: dict[str, str] = field(default_factory=dict)
     max_records: int | None = None
+    max_affected: int | None = None
+    """What somebody allows instead of the job's `max_affected`."""
     replay: Selection | None = None
     restart: bool = False
     wait: bool = False
@@ -47,6 +49,17 @@ class Parts:
     def mode(self) -> str:
         """Say what the attempt is: a `run`, a `dry-run`, or a `canary` of so many records."""
         return "dry-run" if self.run.dry_run else "canary" if self.max_records is not None else "run"
+
+    @property
+    def sink(self) -> str:
+        """Say what becomes of results."""
+        if self.job.write is None:
+            return ""
+        if self.run.dry_run:
+            return "nothing is written: a dry run"
+        if self.job.idempotent:
+            return "at-least-once: written before the page commit, and again after a crash in between"
+        return "once: written inside the page commit"
 
     @property
     def main_rate(self) -> RateLimit:

@@ -77,6 +77,10 @@ def broken(job: type[Job[Any]]) -> list[str]:
     for name, kind in _KINDS.items():
         if not isinstance(getattr(job, name), kind):
             faults.append(f"{name} must be {kind.__name__}, not {getattr(job, name)!r}")
+    if job.max_affected is not None and (not isinstance(job.max_affected, int) or job.max_affected < 0):
+        faults.append(f"max_affected must be None or a whole number of 0 or more, not {job.max_affected!r}")
+    if job.max_affected is not None and job.write is None:
+        faults.append("max_affected bounds what write writes, and there is no write: make the changes in it")
     if not (inspect.isclass(job.Scope) and issubclass(job.Scope, Scope)):
         faults.append(f"its scope {job.Scope!r} must be a subclass of Scope")
     else:
@@ -93,7 +97,13 @@ _MUST = {
     "source": "def source(self, run) -> Source",
     "process": "async def process(self, record, run) -> Outcome",
 }
-_KINDS: dict[str, type] = {"limits": Limits, "retry": Retry, "errors": ErrorBudget, "timeout": timedelta}
+_KINDS: dict[str, type] = {
+    "limits": Limits,
+    "retry": Retry,
+    "errors": ErrorBudget,
+    "timeout": timedelta,
+    "idempotent": bool,
+}
 
 
 def _file(name: str) -> str:

@@ -81,13 +81,14 @@ class _Attempt:
         parts, source = self._parts, self._parts.source
         parts.run.identify = lambda record: self._identity(record, granted)
         ledger = Ledger(
-            keeps_results=parts.job.write is not None,
+            keeps_results=parts.job.write is not None or parts.run.dry_run,  # some of them are shown
             keeps_records=isinstance(source, Acknowledging) and granted.replay is None,
             mends=granted.replay is not None,
             encode=source.encode,
             budget=parts.job.errors,
             before=granted.before,
             forgiven=granted.forgiven,
+            max_affected=parts.job.max_affected if parts.max_affected is None else parts.max_affected,
             mask=parts.mask,
             on_group=parts.reporter.failed,
         )
@@ -233,6 +234,7 @@ class _Attempt:
             replay=granted.replay if granted else None,
             resumed_from=granted.cursor if granted else None,
             source=f"by {parts.source.order}; {parts.source.promise.value}",
+            sink=parts.sink,
             limits=parts.limits,
             stop_plan=parts.plan,
             deadline_s=parts.job.timeout.total_seconds(),

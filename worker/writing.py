@@ -40,13 +40,19 @@ class Writer:
             )
         return Wrote(len(results) - len(written))
 
+    async def _apart(self, write: Write, results: Sequence[Result], connection: Any) -> Wrote:
+        """Write so that a refusal leaves the page's transaction as it was; what goes elsewhere has none."""
+        if connection is None:
+            return await self._all(write, results, connection)
+        async with connection.transaction():
+            wrote = await self._all(write, results, connection)
+            await connection.execute(_CHECK_DEFERRED)
+            return wrote
+
     async def _halves(self, write: Write, results: Sequence[Result], connection: Any) -> Wrote:
-        """Write by halves, each in a savepoint, until the results that are refused stand alone."""
+        """Write by halves until the results that are refused stand alone."""
         try:
-            async with connection.transaction():
-                wrote = await self._all(write, results, connection)
-                await connection.execute(_CHECK_DEFERRED)
-                return wrote
+            return await self._apart(write, results, connection)
         except Exception as error:
             if not self._is_refusal(error):
                 raise

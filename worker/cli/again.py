@@ -24,7 +24,7 @@ def replayed(options: argparse.Namespace) -> tuple[type[Job[Any]], argparse.Name
     again = job_parser(job).parse_args([])
     again.replay = Selection(options.error, options.key)
     again.scope = [*_scope(job, run, options.scope), *options.scope]
-    again.run_key = run.run_key
+    again.run_key, again.max_affected = run.run_key, options.max_affected
     return job, again
 
 

@@ -71,6 +71,7 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         parser.add_argument("run", help="its name: <job>:<run key>")
         parser.add_argument("--error", metavar="TYPE", help="only records that failed with this type of error")
         parser.add_argument("--key", metavar="K", help="only the record with this key, as the messages show it")
+        _add_max_affected(parser, "the job's max_affected")
         parser.add_argument(
             "--scope", action="append", default=[], metavar="NAME=VALUE", help="a secret field of its scope"
         )
@@ -123,11 +124,13 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-records", type=_positive, metavar="N", help="stop after N records; does not use up the run key"
     )
+    if job.write is not None:
+        _add_max_affected(parser, f"{job.max_affected:,}" if job.max_affected is not None else "any number")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the latest run that is not over, in its scope"
     )
     parser.add_argument("--wait", action="store_true", help="if the run is going on already, follow it to its end")
-    parser.set_defaults(replay=None)
+    parser.set_defaults(replay=None, max_affected=None)
     parser.add_argument("--restart", action="store_true", help="begin the run anew, whatever it has reached before")
     parser.add_argument(
         "--local", action="store_true", help="start what the environment does not name, on this machine, for this run"
@@ -139,6 +142,15 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
         help="with --local: then a second run of the same, which should find nothing to do",
     )
     return parser
+
+
+def _add_max_affected(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--max-affected",
+        type=_positive,
+        metavar="N",
+        help=f"let the run change N records at most, this once ({default})",
+    )
 
 
 def _add_local(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -117,7 +117,10 @@ async def _attempt(
     run.permits = {name: rate.acquire for name, rate in rates.items()}
     links = [
         Link(found.database_url, f"{job.name} store"),
-        *(Link(found.replica_url or found.database_url, f"{job.name} {purpose}") for purpose in ("pages", "count")),
+        *(
+            Link(found.replica_url or found.database_url, f"{job.name} {purpose}", read_only=run.dry_run)
+            for purpose in ("pages", "count")
+        ),
     ]
     working = job()
     try:
@@ -137,6 +140,7 @@ async def _attempt(
             reporter=reporting,
             links=_links(found, run, task.log_url),
             max_records=options.max_records,
+            max_affected=options.max_affected,
             replay=options.replay,
             restart=options.restart,
             wait=options.wait,

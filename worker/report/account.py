@@ -77,9 +77,12 @@ class Account:
         more = len(groups) - _SHOWN_GROUPS
         return lines + ([f"and {words.plural(more, 'other kind')} of failure"] if more > 0 else [])
 
-    def samples(self) -> list[str]:
-        """Say what a dry run would have done, a line each."""
-        return [self._clean(sample) for sample in self._summary.samples]
+    def lists(self) -> Iterator[tuple[str, list[str]]]:
+        """Give what is told in lines of its own, title by title: failures, and what a dry run would have changed."""
+        if failures := self.failures():
+            yield "failures", failures
+        if would := words.would(self._summary):
+            yield would, [self._clean(sample) for sample in self._summary.samples]
 
     def afterwards(self) -> Iterator[tuple[str, str]]:
         """Give what is to be copied, label by label, never cut: links and the next command."""
@@ -111,8 +114,8 @@ def lines(account: Account, verdict: Verdict) -> Iterator[str]:
         digits = max(len(f"{count.records:,}") for count in counts)
         yield from _indented(f"{outcome:<15} {records:>{digits},}  {note}" for outcome, records, note in counts)
         yield from _indented(f"{label:<15} {value}" for label, value in account.facts())
-    for title, told in (("failures", account.failures()), ("would have done", account.samples())):
-        yield from [f"  {title}", *_indented(_indented(told))] if told else []
+    for title, told in account.lists():
+        yield from [f"  {title}", *_indented(_indented(told))]
     yield from (f"{label}: {value}" for label, value in account.afterwards())
     yield account.exit()
 

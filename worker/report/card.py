@@ -35,13 +35,9 @@ def _parts(account: Account, verdict: Verdict) -> Iterator[RenderableType]:
     if verdict.worked:
         yield Padding(_counts(account), (1, 0, 1, 2))
         yield Padding(_facts(account), (0, 0, 0, 2))
-    for title, lines, style in (
-        ("Failures", account.failures(), "bold red"),
-        ("Would have done", account.samples(), "bold"),
-    ):
-        if lines:
-            yield Text(f"\n{title}", style=style)
-            yield Padding(Group(*map(Text, lines)), (0, 0, 0, 2))
+    for title, lines in account.lists():
+        yield Text(f"\n{title.capitalize()}", style="bold red" if title == "failures" else "bold")
+        yield Padding(Group(*map(Text, lines)), (0, 0, 0, 2))
 
 
 def _counts(account: Account) -> Table:

@@ -90,6 +90,7 @@ def _start(start: Start) -> dict[str, Any]:
         "stop_plan": str(start.stop_plan),
         "deadline_s": start.deadline_s,
         "source": start.source,
+        "sink": start.sink or None,
         "resumed_from": start.resumed_from,
         "before": start.before.to_json() if start.before.read else None,
         "dry_run": start.dry_run or None,

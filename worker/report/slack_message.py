@@ -146,9 +146,11 @@ class _Writer:
         return _section("\n".join(lines))
 
     def _samples(self) -> Block | None:
+        would = words.would(self._summary)
+        if not would:
+            return None
         samples = self._summary.samples[:_SHOWN_SAMPLES]
-        lines = [f"• {self._code(sample)}" for sample in samples]
-        return _section("\n".join(["*Would have done*", *lines])) if lines else None
+        return _section("\n".join([f"*{would.capitalize()}*", *(f"• {self._code(sample)}" for sample in samples)]))
 
     def _next(self) -> Block | None:
         command = self._summary.next_command

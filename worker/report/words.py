@@ -10,7 +10,7 @@ _ENDS = {
     Verdict.ALREADY_DONE: ("☑️", "was already done"),
     Verdict.ALREADY_RUNNING: ("⏭️", "did nothing: another attempt is working on this run"),
     Verdict.OVERLAPPED: ("⏭️", "did nothing: another run of the job is still going on"),
-    Verdict.ABORTED: ("🛑", "was aborted: too many failures"),
+    Verdict.ABORTED: ("🛑", "was aborted"),
     Verdict.CRASHED: ("💥", "crashed"),
     Verdict.COMPLETED_WITH_FAILURES: ("❌", "completed with {failures} in {records}"),
     Verdict.NOT_STARTED: ("⛔", "could not start"),
@@ -42,6 +42,13 @@ def headline(summary: Summary) -> str:
     if _tolerated(summary):
         words += f" with {failures} tolerated"
     return f"{summary.start.job} {words}{_trial(summary)}"
+
+
+def would(summary: Summary) -> str | None:
+    """Say how much a dry run would have changed: `would have changed 4,900 records`; None for any other run."""
+    if not summary.start.dry_run:
+        return None
+    return f"would have changed {plural(summary.tally.done, 'record') if summary.tally.done else 'nothing'}"
 
 
 def _failures(summary: Summary) -> str:

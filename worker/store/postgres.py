@@ -32,6 +32,8 @@ class PostgresStore:
     A holder that was not heard of for `lease_s` may be succeeded; it is heard of about every third of it.
     """
 
+    transactional = True
+
     def __init__(self, link: Link, lease_s: float = 15.0) -> None:
         self._link = link
         self.lease_s = lease_s
