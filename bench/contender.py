@@ -1,0 +1,64 @@
+"""Run one side of a comparison as a process of its own, and read what it measured."""
+
+import asyncio
+import itertools
+import json
+import os
+import sys
+from dataclasses import dataclass
+
+from bench.world import ROOT, World
+
+_runs = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one process did: records, wall and CPU seconds, peak memory in bytes."""
+
+    records: int
+    seconds: float
+    cpu_s: float
+    rss: int
+
+    @property
+    def rate(self) -> float:
+        """Give the records a second."""
+        return self.records / self.seconds
+
+
+async def rival(module: str, *arguments: str) -> Sample:
+    """Measure one of `bench.rivals`."""
+    lines = await _output("-m", f"bench.rivals.{module}", *arguments, room=ROOT, environment={})
+    return Sample(**json.loads(lines[-1]))
+
+
+async def worker(world: World, job: str, *scope: str, **tuning: str) -> Sample:
+    """Measure `python -m worker <job>`, from its claim to its end; jobs other than the shipped ones are in `bench/room`."""
+    room = ROOT if (ROOT / "jobs" / f"{job.replace('-', '_')}.py").exists() else ROOT / "bench" / "room"
+    flags = [argument for field in scope for argument in ("--scope", field)]
+    lines = await _output(
+        *("-m", "worker", job, "--run-key", f"bench-{next(_runs)}", *flags),
+        room=room,
+        environment=world.environment | tuning,
+    )
+    end = next(line for line in map(json.loads, reversed(lines)) if "verdict" in line)
+    if end["verdict"] != "succeeded":
+        raise SystemExit(f"{job} did not succeed: {end}")
+    return Sample(end["tally"]["read"], end["duration_s"], end["cpu_s"], end["peak_memory"])
+
+
+async def _output(*arguments: str, room: os.PathLike[str], environment: dict[str, str]) -> list[str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        cwd=room,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LOG_FORMAT": "json", **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    written, errors = await process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(arguments)} failed: {errors.decode()[-2000:]}{written.decode()[-2000:]}")
+    return written.decode().splitlines()

@@ -1,0 +1,1 @@
+"""What else could be written, each a process of its own that prints what it measured of itself."""

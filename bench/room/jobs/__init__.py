@@ -1,0 +1,1 @@
+"""Jobs that do as little as can be, so that what is measured is the worker."""
