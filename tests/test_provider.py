@@ -291,6 +291,25 @@ async def test_provider_closes_on_what_is_not_http(simulator: Process) -> None:
     assert simulator.look()["requests"] >= 0
 
 
+def test_provider_lists_customers(simulator: Process) -> None:
+    """Stripe's package pages through all of them, the latest first, and retrieves each; the same ones each time."""
+    simulator.behave(customers=25)
+    client = simulator.stripe().v1.customers
+    listed = list(client.list({"limit": 10}).auto_paging_iter())
+    assert [customer.name for customer in listed] == [f"Customer {number}" for number in reversed(range(25))]
+    assert client.retrieve(listed[3].id) == listed[3]
+    since = client.list({"created": {"gte": listed[4].created, "lte": listed[2].created}})
+    assert [customer.id for customer in since.data] == [customer.id for customer in listed[2:5]]
+    simulator.behave(customers=24)
+    assert [customer.id for customer in client.list({"limit": 100}).data] == [customer.id for customer in listed[1:]]
+    for params in ({"limit": 101}, {"limit": 0}, {"starting_after": listed[0].id}, {"email": "a@example.com"}):
+        with pytest.raises(stripe.InvalidRequestError) as raised:
+            client.list(params)  # type: ignore[arg-type]  # that is what it refuses
+        assert raised.value.param == next(iter(params))
+    with pytest.raises(stripe.InvalidRequestError, match="No such customer"):
+        client.retrieve(listed[0].id)
+
+
 def test_provider_ends_on_sigterm() -> None:
     """A simulator that is asked to end does, with exit code 0."""
     with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as popen:

@@ -10,6 +10,7 @@ from simulated import a_run, provider, ref_of, saying
 
 from worker.clients.stripe import Stripe
 from worker.errors import Faults, Permanent, Throttled, Transient
+from worker.local.provider_customers import Customers
 
 FAIL = 0.3
 INTENT = {"id": "pi_1", "status": "succeeded", "amount": 5, "currency": "eur"}
@@ -208,3 +209,55 @@ async def test_stripe_takes_permits_of_its_limit() -> None:
             await client.check()
             await client.payment_intent(ref_of("succeeded"))
     assert taken == ["permit", "permit"]
+
+
+async def test_stripe_lists_customers_the_latest_first() -> None:
+    """Page after page to the end, from a moment on where that is asked for; no page has more than Stripe gives."""
+    async with customers(250) as (client, there):
+        found, more = await client.customers(None, 500)
+        assert (len(found), more) == (100, True)
+        last = found[-1]
+        rest, more = await client.customers((last["created"], last["id"]), 100)
+        end, none = await client.customers((rest[-1]["created"], rest[-1]["id"]), 100)
+        assert (more, none) == (True, False)
+        assert [customer["id"] for customer in (*found, *rest, *end)] == [each.id for each in reversed(list(there))]
+        since, more = await client.customers(None, 100, since=found[9]["created"])
+        assert (since, more) == (found[:10], False)
+
+
+async def test_stripe_lists_on_where_the_last_customer_was_deleted() -> None:
+    """A cursor that is gone is an error to Stripe; the list goes on with those of its second."""
+    async with customers(30) as (client, there):
+        found, _ = await client.customers(None, 10)
+        last = found[-1]
+        there.delete(last["id"])
+        on, more = await client.customers((last["created"], last["id"]), 10)
+        assert ([customer["id"] for customer in on], more) == ([each.id for each in reversed(list(there))][9:19], True)
+
+
+async def test_stripe_retrieves_a_customer_unless_it_is_gone() -> None:
+    """Deleted or never there, it is None; what else is wrong is an error."""
+    async with customers(3) as (client, there):
+        first, second, _ = there
+        there.delete(second.id)
+        assert await client.customer(first.id) == {
+            "id": first.id,
+            "created": first.created,
+            "email": None,
+            "name": "Customer 0",
+        }
+        assert await client.customer(second.id) is None
+        assert await client.customer("cus_none") is None
+        with pytest.raises(Permanent, match="cannot be part of a URL"):
+            await client.customer("..")
+    async with stripe_at("http://127.0.0.1:1") as away:
+        with pytest.raises(Transient):
+            await away.customers(None, 10)
+
+
+@asynccontextmanager
+async def customers(count: int) -> AsyncIterator[tuple[Stripe, Customers]]:
+    """Open a client of a simulator that has so many customers."""
+    async with provider() as (url, simulator), stripe_at(url, simulator.api_key) as client:
+        simulator.customers.have(count)
+        yield client, simulator.customers

@@ -1,7 +1,7 @@
 """Ask Stripe: a typed client for the calls that jobs need, over the HTTP client that jobs are given."""
 
 import asyncio
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
 
@@ -16,7 +16,10 @@ API_VERSION = "2026-10-28.endive"
 
 API_BASE = "https://api.stripe.com"
 _INTENTS = "/v1/payment_intents"
+_CUSTOMERS = "/v1/customers"
+_LONGEST_PAGE = 100
 _CHECK_S = 10
+_MISSING = "resource_missing"
 _ACCESS = {401: "refused credentials", 403: "refused permission"}
 
 Status: TypeAlias = Literal[
@@ -37,6 +40,24 @@ class PaymentIntent(msgspec.Struct, frozen=True):
     status: Status
     amount: int
     currency: str
+
+
+class Customer(TypedDict):
+    """What jobs use of a Customer."""
+
+    id: str
+    created: int
+    email: str | None
+    name: str | None
+
+
+class _Customers(msgspec.Struct):
+    data: list[Customer]
+    has_more: bool
+
+
+class _Deleted(msgspec.Struct):
+    deleted: bool = False
 
 
 class _Error(msgspec.Struct):
@@ -120,6 +141,34 @@ class Stripe:
         if intent.id != ref:
             raise Permanent(f"{response} with another payment: {intent.id!r}", "unexpected answer")
         return intent
+
+    async def customer(self, ref: str) -> Customer | None:
+        """Retrieve a customer by its id; None for one that was deleted, or never was. Raises as `payment_intent` does."""
+        response = await self._http.get(f"{_CUSTOMERS}/{segment(ref)}", accept=ANY_STATUS)
+        if response.status == 404 and _said(response).code == _MISSING:
+            return None
+        if response.status != 200:
+            raise self._refusal(response)
+        return None if response.json(_Deleted).deleted else response.json(Customer)
+
+    async def customers(
+        self, after: tuple[int, str] | None, size: int, *, since: int | None = None
+    ) -> tuple[list[Customer], bool]:
+        """List customers, the latest first, and say whether there are more; `since` is the earliest `created` (Unix time).
+
+        `after` is `created` and `id` of the last one that is known: should it have been deleted meanwhile, the list goes on
+        with those of the same second. Stripe lists no deleted customers.
+        """
+        params = {"limit": str(min(size, _LONGEST_PAGE))} | ({"created[gte]": str(since)} if since is not None else {})
+        cursor = {"starting_after": after[1]} if after else {}
+        response = await self._http.get(_CUSTOMERS, params=params | cursor, accept=ANY_STATUS)
+        if after and response.status in (400, 404) and _said(response).code == _MISSING:
+            cursor = {"created[lte]": str(after[0])}
+            response = await self._http.get(_CUSTOMERS, params=params | cursor, accept=ANY_STATUS)
+        if response.status != 200:
+            raise self._refusal(response)
+        page = response.json(_Customers)
+        return page.data, page.has_more
 
     def _refusal(self, response: Response) -> WorkerError:
         """Judge as Stripe's own clients do: `Stripe-Should-Retry` goes before the status, a 409 is a lock that passes."""

@@ -12,10 +12,13 @@ from msgspec.json import encode
 
 from worker.local.fate import failing_tries, fate
 from worker.local.provider_counts import Arrivals, Calls, Window
+from worker.local.provider_customers import Customers
 from worker.local.provider_intent import body, intent
 
 INTENTS = "/v1/payment_intents"
+CUSTOMERS = "/v1/customers"
 _ONE = f"{INTENTS}/"
+_FOR_EVER = 2**53
 _ID = re.compile(r"pi_\w+", re.ASCII)
 
 
@@ -44,6 +47,7 @@ class Simulator:
         self.behaviour = behaviour or Behaviour()
         self.seed = seed
         self.api_key = f"sk_test_{fate(seed, 'api key').number:016x}"
+        self.customers = Customers(seed)
         self.arrivals = Arrivals()
         self.calls = Calls()
         self.admitted = Window()
@@ -69,6 +73,10 @@ class Simulator:
             return self._one(unquote(path[len(_ONE) :]))
         if method == "GET" and path == INTENTS:
             return self._list(query)
+        if method == "GET" and path == CUSTOMERS:
+            return self._customers(target, query)
+        if method == "GET" and path.startswith(f"{CUSTOMERS}/"):
+            return self._customer(unquote(path[len(CUSTOMERS) + 1 :]))
         return _unknown_url(method, path)
 
     def _pause(self, now: float) -> float:
@@ -90,7 +98,7 @@ class Simulator:
         if self.calls.add(ref) <= failing_tries(known.trouble, self.behaviour.fail):
             return _stumbled()
         if known.status is None or not _ID.fullmatch(ref):
-            return _missing(ref)
+            return _missing("payment_intent", "intent", ref)
         return Answer(200, body(ref, known))
 
     def _list(self, query: str) -> Answer:
@@ -106,6 +114,33 @@ class Simulator:
         found = [(ref, fate(self.seed, ref)) for ref in refs]
         data = [intent(ref, known.status, known.number) for ref, known in found if known.status]
         return Answer(200, encode({"object": "list", "url": INTENTS, "has_more": True, "data": data}))
+
+    def _customers(self, target: str, query: str) -> Answer:
+        """List customers; of Stripe's parameters those that a sync needs."""
+        asked = dict(parse_qsl(query, keep_blank_values=True))
+        after = asked.pop("starting_after", None)
+        numbers = {"limit": 10, "created[gte]": 0, "created[lte]": _FOR_EVER}
+        for name, value in asked.items():
+            if name not in numbers:
+                return _invalid(f"Received unknown parameter: {name}", name, "parameter_unknown")
+            if not value.isdecimal() or (name == "limit" and not 1 <= int(value) <= 100):
+                return _invalid(f"Invalid integer: {value}", name, "parameter_invalid_integer")
+            numbers[name] = int(value)
+        if self._stumbles(target):
+            return _stumbled()
+        if after is not None and not self.customers.listed(after):
+            return _invalid(f"No such customer: '{after}'", "starting_after", "resource_missing")
+        data, more = self.customers.page(numbers["limit"], after, numbers["created[gte]"], numbers["created[lte]"])
+        return Answer(200, encode({"object": "list", "url": CUSTOMERS, "has_more": more, "data": data}))
+
+    def _customer(self, ref: str) -> Answer:
+        if self._stumbles(ref):
+            return _stumbled()
+        found = self.customers.one(ref)
+        return Answer(200, found) if found is not None else _missing("customer", "id", ref)
+
+    def _stumbles(self, ref: str) -> bool:
+        return self.calls.add(ref) <= failing_tries(fate(self.seed, ref).trouble, self.behaviour.fail)
 
 
 def _error(status: int, error: dict[str, Any], headers: bytes = b"") -> Answer:
@@ -135,8 +170,8 @@ def _stumbled() -> Answer:
     return _error(500, error, b"Stripe-Should-Retry: true\r\n")
 
 
-def _missing(ref: str) -> Answer:
-    return _error(404, _fault(f"No such payment_intent: '{ref}'", "intent", "resource_missing"))
+def _missing(kind: str, param: str, ref: str) -> Answer:
+    return _error(404, _fault(f"No such {kind}: '{ref}'", param, "resource_missing"))
 
 
 def _invalid(message: str, param: str, code: str) -> Answer:

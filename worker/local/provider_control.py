@@ -13,13 +13,14 @@ CONTROL = "/_simulator"
 
 
 class Change(Struct, forbid_unknown_fields=True):
-    """What a PUT may change; `throttle_for` answers 429 to everything for that many seconds."""
+    """What a PUT may change; `throttle_for` answers 429 to everything for that many seconds, `customers` is how many there are."""
 
     down: bool | UnsetType = UNSET
     throttle_for: float | UnsetType = UNSET
     delay: float | UnsetType = UNSET
     rate: int | UnsetType | None = UNSET
     fail: float | UnsetType = UNSET
+    customers: int | UnsetType = UNSET
 
 
 def control(simulator: Simulator, method: str, target: str, body: bytes) -> Answer:
@@ -71,6 +72,8 @@ def _apply(simulator: Simulator, change: Change) -> None:
         behaviour.rate = change.rate or 0
     if change.fail is not UNSET:
         behaviour.fail = change.fail
+    if change.customers is not UNSET:
+        simulator.customers.have(change.customers)
 
 
 def _said(status: int, content: dict[str, Any]) -> Answer:
