@@ -5,6 +5,7 @@ retries, so that permits, freshness and budgets hold for each try.
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
