@@ -9,6 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, TypeVar
 
 from worker.errors import DatabaseAway, LeaseLost, Permanent, Postponed, Throttled, Transient
@@ -17,6 +18,7 @@ from worker.job import Job, Run
 from worker.ledger import Batch, DeadLetter, Ledger, Sink
 from worker.limits import Limits
 from worker.origin import is_bug
+from worker.outcome import DONE
 from worker.rate import RateLimit
 from worker.retry import Retry
 from worker.source import Acknowledging, Failure, JsonKey, Key, Promise, Record, Source
@@ -41,11 +43,11 @@ _PAUSE_S = (1.0, 30.0)
 class Slot:
     """One unit of concurrency, and the record in it."""
 
-    __slots__ = ("expired", "read_at", "started", "taken", "task")
+    __slots__ = ("expired", "started", "taken", "task")
 
     def __init__(self) -> None:
         self.taken: Record | Parked | None = None
-        self.read_at = self.started = 0.0
+        self.started = 0.0
         self.expired = False
         self.task: asyncio.Task[None]
 
@@ -88,8 +90,7 @@ class Engine:
         self._commit_due = asyncio.Event()
         self._ending = False  # no slot takes another record
         self._closing = False  # the committer commits a last time
-        self._breathed, self._breathing = clock(), False
-        self.in_flight = 0
+        self._breathe_at, self._breathing = clock() + _BREATH_S, False
         self._batch_size = limits.page_size
         self._held_up: Counter[str] = Counter()
         self._seen: deque[tuple[float, int]] = deque(maxlen=20)
@@ -105,11 +106,11 @@ class Engine:
             open_keys=open_keys,
             at_most=max_records,
             wake=self._wake,
+            turned=self._breathe_soon,
             gone=ledger.gone,
             clock=clock,
         )
         self.commits = 0
-        self.oldest_age_s = 0.0
         self.total: int | None = None
         self.crash: BaseException | None = None
         self._away: dict[object, Transient] = {}  # calls that wait for the other side, and what they were last told
@@ -119,6 +120,16 @@ class Engine:
     def complete(self) -> bool:
         """Tell whether every record of the source has its outcome."""
         return self.supply.exhausted and not self.in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """Count the records that are being worked on."""
+        return sum(slot.taken is not None for slot in self._slots)
+
+    @property
+    def oldest_age_s(self) -> float:
+        """Give the greatest age, in seconds, at which a record was handed to `process`."""
+        return self.supply.oldest_age_s
 
     @property
     def throttled_s(self) -> float:
@@ -165,43 +176,61 @@ class Engine:
 
     async def _serve(self, slot: Slot) -> None:
         """Take records one after the other, each with a permit, and book what becomes of them."""
-        supply, gate, clock = self.supply, self._gate, self._clock
-        while not self._ending and self._stop.reason is None:
-            if clock() - self._breathed > _BREATH_S:
+        supply, gate, clock, stop, ledger = self.supply, self._gate, self._clock, self._stop, self.ledger
+        process, run, plain = self._job.process, self._run, self.ledger.plain
+        while not self._ending and stop.reason is None:
+            now = clock()
+            if now > self._breathe_at:
                 await self._breathe()
                 continue
             if supply.stock <= self._claims:
                 await self._rest()
                 continue
-            if not gate.try_acquire():
+            if gate.credit > 1:
+                gate.credit -= 1
+            elif not gate.try_acquire():
                 await self._permit(gate)
-            now = clock()
+                now = clock()
             taken = supply.take(now)
             if taken is None:
                 continue
-            slot.read_at = taken.read_at if type(taken) is Parked else supply.read_at
-            if now - slot.read_at > self.oldest_age_s:
-                self.oldest_age_s = now - slot.read_at
-            slot.started = now
-            slot.taken = taken
-            self.in_flight += 1
-            if type(taken) is Parked:
-                self._wake()  # the window of open keys may have room again
-            await self._try(slot, taken)  # when cancelled, it is left in its slot: in flight for good, and an open key
-            self.in_flight -= 1
+            record, read_at = (taken.record, taken.read_at) if type(taken) is Parked else (taken, supply.read_at)
+            slot.started, slot.taken = now, taken
+            try:
+                outcome = await process(record, run)
+            except asyncio.CancelledError as error:
+                if slot.task.cancelling() and not slot.expired:
+                    raise  # it is left in its slot: in flight for good, and an open key
+                self._unlucky(slot, taken, read_at, error)  # it expired, or something that it waited for was cancelled
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a record that breaks process is a failed record, not a failed run
+                self._unlucky(slot, taken, read_at, error)
+            else:
+                self._throttles = 0
+                if outcome is DONE and plain:  # what `finish` would do; without the call a twentieth faster
+                    ledger.tally.done += 1
+                else:
+                    self._finish(taken, record, read_at, outcome)
+            if slot.expired:  # whatever `process` made of its cancellation, the next record starts afresh
+                slot.expired = False
+                slot.task.uncancel()
             slot.taken = None
-            if self.ledger.uncommitted >= self._batch_size and not self._ending:
+            if ledger.uncommitted >= self._batch_size and not self._ending:
                 await self._hand_over()
 
     async def _breathe(self) -> None:
-        """Let everything else run, once for all slots together."""
+        """Let everything else run, once for all slots together: for two rounds, so that what the first wrote is sent."""
         if not self._breathing:
             self._breathing = True
-            asyncio.get_running_loop().call_soon(self._breathe_out)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._breathe_out)
         await asyncio.sleep(0)
 
     def _breathe_out(self) -> None:
-        self._breathed, self._breathing = self._clock(), False
+        self._breathe_at, self._breathing = self._clock() + _BREATH_S, False
+
+    def _breathe_soon(self) -> None:
+        """Breathe before the next record: a page was begun, and the query for the one after it is to go out."""
+        self._breathe_at = -inf
 
     async def _permit(self, gate: RateLimit) -> None:
         self._claims += 1
@@ -210,35 +239,20 @@ class Engine:
         finally:
             self._claims -= 1
 
-    async def _try(self, slot: Slot, taken: Record | Parked) -> None:
-        """Hand a record to `process` once, and book its outcome, its failure or its next try."""
-        record = taken.record if type(taken) is Parked else taken
-        try:
-            outcome = await self._job.process(record, self._run)
-        except asyncio.CancelledError as error:
-            if slot.task.cancelling() and not slot.expired:
-                raise
-            self._unlucky(slot, taken, error)  # it expired, or something that `process` waited for was cancelled
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a record that breaks process is a failed record, not a failed run
-            self._unlucky(slot, taken, error)
+    def _finish(self, taken: Record | Parked, record: Record, read_at: float, outcome: object) -> None:
+        """Book what `process` returned."""
+        tries, first_at = (taken.tries, taken.first_error_at) if type(taken) is Parked else (0, None)
+        if self.ledger.exceeds(outcome):
+            self.supply.requeue(self._parked(taken, read_at))  # unfinished, and an open key
         else:
-            tries, first_at = (taken.tries, taken.first_error_at) if type(taken) is Parked else (0, None)
-            if self.ledger.exceeds(outcome):
-                self.supply.requeue(self._parked(slot, taken))  # unfinished, and an open key
-            else:
-                self.ledger.finish(record, lambda: self.supply.key_of(taken), outcome, tries + 1, first_at)
-            self._throttles = 0
-            self._check_budget()
-        finally:
-            if slot.expired:  # whatever `process` made of its cancellation, the next record starts afresh
-                slot.expired = False
-                slot.task.uncancel()
+            self.ledger.finish(record, lambda: self.supply.key_of(taken), outcome, tries + 1, first_at)
+        self._check_budget()
 
-    def _unlucky(self, slot: Slot, taken: Record | Parked, error: BaseException) -> None:
+    def _unlucky(self, slot: Slot, taken: Record | Parked, read_at: float, error: BaseException) -> None:
         """Decide about a try that raised: again later, or failed."""
         if slot.expired:
             error = TimeoutError(f"no outcome within the record timeout of {self._limits.record_timeout:g} s")
-        parked = self._parked(slot, taken)
+        parked = self._parked(taken, read_at)
         if isinstance(error, Postponed):
             self.supply.park(parked, self._clock() + error.for_s)
             return
@@ -258,9 +272,9 @@ class Engine:
         self.ledger.fail(parked.record, parked.key, type_name, said, parked.tries, parked.first_error_at, bug)
         self._check_budget()
 
-    def _parked(self, slot: Slot, taken: Record | Parked) -> Parked:
+    def _parked(self, taken: Record | Parked, read_at: float) -> Parked:
         """Give what is in a slot the form in which it leaves it unfinished."""
-        return taken if isinstance(taken, Parked) else Parked(self.supply.key_of(taken), taken, slot.read_at)
+        return taken if isinstance(taken, Parked) else Parked(self.supply.key_of(taken), taken, read_at)
 
     def _pause(self, error: Throttled) -> None:
         """Hold every slot for as long as the other side said; whoever asks it through a limit of its own, too."""
@@ -292,12 +306,16 @@ class Engine:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle.append(future)
         await future
+        self._wake()
 
     def _wake(self) -> None:
-        """Wake as many resting slots as there is work for."""
+        """Wake resting slots while there is work for them: two at once, who wake two more each.
+
+        To wake all of them for each page of a job that is done with it before they are awake took a tenth of its time.
+        """
         if self.complete:
             self._settled.set()
-        for _ in range(min(len(self._idle), self.supply.stock - self._claims)):
+        for _ in range(min(2, len(self._idle), self.supply.stock - self._claims)):
             future = self._idle.popleft()
             if not future.done():
                 future.set_result(None)

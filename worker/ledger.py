@@ -130,6 +130,10 @@ class Ledger:
         """The counts as of the last page commit: what is finished and not in it is unfinished after all."""
         self.results: list[Result] = []
         self.dead_letters: list[DeadLetter] = []
+        self.uncommitted = 0
+        """What waits for the next page commit."""
+        self.plain = not (keeps_results or keeps_records or mends) and max_affected is None
+        """Whether a record that is done without a value is a count and nothing else."""
         self._mended: list[JsonKey] | None = [] if mends else None
         self._keeps_records = keeps_records
         self._finished: list[Record] = []
@@ -137,11 +141,6 @@ class Ledger:
         self.last_error: str | None = None
         self.overdrawn: str | None = None
         """Why the run must end, once its error budget is spent or one more change would be too many."""
-
-    @property
-    def uncommitted(self) -> int:
-        """Count what waits for the next page commit."""
-        return len(self.results) + len(self.dead_letters)
 
     @property
     def run_tally(self) -> Tally:
@@ -168,6 +167,7 @@ class Ledger:
             self.tally.done += 1
             if self._keeps_results:
                 self.results.append(Result(record, outcome.value))
+                self.uncommitted += 1
         elif type(outcome) is Skipped:
             self.tally.skip(self._mask(_storable(outcome.reason))[:_LONGEST_REASON])
         elif type(outcome) is Failed:
@@ -205,6 +205,7 @@ class Ledger:
         text = self._shown(message) + (f" ({_storable(where)})" if where else "")
         letter = DeadLetter(self._encode(key), _storable(type_name), text, tries, first_at or now, now)
         self.dead_letters.append(letter)
+        self.uncommitted += 1
         if self._keeps_records:
             self._failed.append(Failure(record, letter.type, letter.message))
         self._note(letter, bug)
@@ -229,6 +230,7 @@ class Ledger:
             complete and not self.overdrawn and not self.run_tally.failed,
         )
         self.results, self.dead_letters, self._finished, self._failed = [], [], [], []
+        self.uncommitted = 0
         if self._mended is not None:
             self._mended = []
         return batch
