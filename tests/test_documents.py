@@ -21,6 +21,7 @@ ELSEWHERE = {
     "REGISTRY=": "needs a registry; the page says so",
     "curl ": "tests/test_admin_qa.py sends the same requests",
     "python -m worker.aws.task_definition": "tests/test_render.py",
+    "python -m worker new": "tests/test_new.py; it would write here",
     "make test": "this is it",
 }
 STAYS = ("local", "serve")
@@ -48,7 +49,13 @@ def _whole(lines: list[str]) -> Iterator[str]:
         pending = ""
 
 
-WORKER = sorted({command for _, command in commands() if command.startswith("python -m worker ")})
+WORKER = sorted(
+    {
+        command
+        for _, command in commands()
+        if command.startswith("python -m worker ") and not command.startswith(tuple(ELSEWHERE))
+    }
+)
 OTHERS = sorted({command for _, command in commands()} - set(WORKER))
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "migrate": "create or update the run store, in DATABASE_URL or RUN_TABLE",
     "prune": "forget old runs",
     "local": "start the servers that jobs need on this machine, filled, for runs by hand",
+    "new": "write a job on PostgreSQL with its seed, its test and its task definition",
     "serve": "start runs over HTTP: POST /admin/<job>",
     "token": "make a bearer token for serve",
 }
@@ -81,6 +82,8 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         parser.add_argument("jobs", nargs="*", metavar="job", help="only what these jobs need (all that there is)")
         parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
         _add_local(parser)
+    elif word == "new":
+        parser.add_argument("name", help="what it does to what: remind-customers")
     elif word == "serve":
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
         parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080; 0: any free one)")
