@@ -14,9 +14,10 @@ from worker.scope import Scope, Secret
 from worker.source import Record, Source
 
 if TYPE_CHECKING:
+    from worker.clients.dynamodb import Table
     from worker.clients.http import Http
     from worker.clients.stripe import Stripe
-    from worker.sources import postgres
+    from worker.sources import dynamodb, postgres
 
 __all__ = [
     "VALUE",
@@ -38,11 +39,13 @@ __all__ = [
     "Secret",
     "Source",
     "Stripe",
+    "Table",
     "Throttled",
     "Transient",
     "Written",
     "columns",
     "done",
+    "dynamodb",
     "failed",
     "hours",
     "minutes",
@@ -51,7 +54,13 @@ __all__ = [
     "skipped",
 ]
 
-_ADAPTERS = {"Http": "worker.clients.http", "Stripe": "worker.clients.stripe", "postgres": "worker.sources.postgres"}
+_ADAPTERS = {
+    "Http": "worker.clients.http",
+    "Stripe": "worker.clients.stripe",
+    "Table": "worker.clients.dynamodb",
+    "dynamodb": "worker.sources.dynamodb",
+    "postgres": "worker.sources.postgres",
+}
 
 
 def __getattr__(name: str) -> Any:
