@@ -52,12 +52,16 @@ class RateLimit:
     @property
     def wait_s(self) -> float:
         """Give about how long a permit would take to come to who asks for it now, in seconds."""
-        return max(0.0, self._due() - self._clock()) + self._interval * len(self._waiters)
+        now = self._clock()
+        self._book(now)
+        due = 0.0 if self.credit >= 1 else max(0.0, self._due() - now)
+        return due + self._interval * len(self._waiters)
 
     @property
     def idle(self) -> bool:
         """Tell whether the limit remembers nothing that the next grant depends on."""
-        return not self._waiters and not self.paused and self._clock() >= self._grants[self._oldest - 1] + self._per
+        self._book(self._clock())
+        return not self._waiters and not self.paused and not self._grants
 
     def try_acquire(self) -> bool:
         """Take a permit if one is due and nobody waits for it."""
@@ -120,12 +124,14 @@ class RateLimit:
         while self._grants and self._grants[0][1] <= now - self._window:
             self._in_window -= self._grants.popleft()[2]
 
+    def _due(self) -> float:
+        """Give the moment at which the next permit falls due."""
+        full = self._grants[0][1] + self._window if self._in_window >= self._count else -inf
+        return max(self._next, self._paused_until, full)
+
     def _arm(self) -> None:
         if self._timer is None and self._waiters:
-            due = max(self._next, self._paused_until)
-            if self._in_window >= self._count:
-                due = max(due, self._grants[0][1] + self._window)
-            wait = max(_SHORTEST_TIMER_S, due - self._clock())
+            wait = max(_SHORTEST_TIMER_S, self._due() - self._clock())
             self._timer = asyncio.get_running_loop().call_later(wait, self._serve)
 
     def _serve(self) -> None:
