@@ -52,8 +52,10 @@ class RateLimit:
     @property
     def wait_s(self) -> float:
         """Give about how long a permit would take to come to who asks for it now, in seconds."""
-        soonest = 0.0 if self.credit >= 1 else max(0.0, self._due() - self._clock())
-        return soonest + self._interval * len(self._waiters)
+        now = self._clock()
+        self._book(now)
+        due = 0.0 if self.credit >= 1 else max(0.0, self._due() - now)
+        return due + self._interval * len(self._waiters)
 
     @property
     def idle(self) -> bool:
@@ -124,8 +126,8 @@ class RateLimit:
 
     def _due(self) -> float:
         """Give the moment at which the next permit falls due."""
-        due = max(self._next, self._paused_until)
-        return max(due, self._grants[0][1] + self._window) if self._in_window >= self._count else due
+        full = self._grants[0][1] + self._window if self._in_window >= self._count else -inf
+        return max(self._next, self._paused_until, full)
 
     def _arm(self) -> None:
         if self._timer is None and self._waiters:
