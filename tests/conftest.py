@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from aws import Aws, local_aws
+from dynalite import dynalite
 from local_stack import SYSTEM
 
 from worker.database import Link
@@ -59,6 +60,19 @@ def fast_sqs(sqs_server: Aws, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
     """Give an SQS for many messages, with the environment pointing at it."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", sqs_server.url)
     return sqs_server
+
+
+def dynalite_server() -> Iterator[str]:
+    """Give the URL of the session's dynalite."""
+    with dynalite() as url:
+        yield url
+
+
+@pytest.fixture
+def dynalite_aws(aws: Aws, dynalite_server: str, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """Give the local AWS, with the environment pointing at it, but for DynamoDB, which is dynalite."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynalite_server)
+    return aws
 
 
 @pytest_asyncio.fixture

@@ -15,10 +15,11 @@ from worker.source import Record, Source
 
 if TYPE_CHECKING:
     from worker.clients.database import Database
+    from worker.clients.dynamodb import Table
     from worker.clients.http import Http
     from worker.clients.s3 import Bucket
     from worker.clients.stripe import Stripe
-    from worker.sources import lists, postgres, s3, sqs
+    from worker.sources import dynamodb, lists, postgres, s3, sqs
 
 __all__ = [
     "VALUE",
@@ -42,11 +43,13 @@ __all__ = [
     "Secret",
     "Source",
     "Stripe",
+    "Table",
     "Throttled",
     "Transient",
     "Written",
     "columns",
     "done",
+    "dynamodb",
     "failed",
     "hours",
     "lists",
@@ -63,6 +66,8 @@ _ADAPTERS = {
     "Database": "worker.clients.database",
     "Http": "worker.clients.http",
     "Stripe": "worker.clients.stripe",
+    "Table": "worker.clients.dynamodb",
+    "dynamodb": "worker.sources.dynamodb",
     "lists": "worker.sources.lists",
     "postgres": "worker.sources.postgres",
     "s3": "worker.sources.s3",

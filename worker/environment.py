@@ -45,7 +45,7 @@ VARIABLES = (
     Variable("DD_ENV", "the env tag"),
     Variable("DD_SERVICE", "the service tag", "the job's name"),
     Variable("DD_VERSION", "the version tag, and the version in logs and summary"),
-    Variable("AWS_REGION", "region for log links"),
+    Variable("AWS_REGION", "the region of DynamoDB, S3 and SQS, and of log links; ECS sets it"),
     Variable("ECS_CONTAINER_METADATA_URI_V4", "set by ECS: where the task asks who it is"),
     Variable("LOG_LEVEL", "debug, info, warning or error", "info"),
     Variable("LOG_FORMAT", "json or text", "text on a terminal, json elsewhere"),
