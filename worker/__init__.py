@@ -66,6 +66,8 @@ _ADAPTERS = {
     "Database": "worker.clients.database",
     "Http": "worker.clients.http",
     "Stripe": "worker.clients.stripe",
+    "Table": "worker.clients.dynamodb",
+    "dynamodb": "worker.sources.dynamodb",
     "lists": "worker.sources.lists",
     "postgres": "worker.sources.postgres",
     "s3": "worker.sources.s3",
