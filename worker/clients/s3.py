@@ -1,7 +1,7 @@
 """Put objects into an S3 bucket and stream them out of it, in flat memory whatever their size."""
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from worker.boto import Client
@@ -16,6 +16,7 @@ from worker.source import Record
 _PART = 8 * 1024 * 1024
 """Bytes of one part of an upload, which S3 wants to be 5 MiB or more; it takes 10,000 of them."""
 _LINES = 200
+_NAMED = 3
 
 
 class Bucket:
@@ -109,6 +110,20 @@ class Bucket:
         line = Writing(form)
         chunks = _joined(line(record) async for record in records)
         return await self.upload(key, packed(chunks) if _is_packed(key, gzip) else chunks)
+
+    async def announce(self, manifest: str, names: Iterable[str]) -> None:
+        """Write down which objects there will be, for whoever needs all of them to hold them to it, by `lacking`."""
+        await self.put(manifest, "".join(f"{name}\n" for name in names).encode(), content_type="text/plain")
+
+    async def lacking(self, manifest: str, prefix: str) -> list[str]:
+        """Find, in words for a job's `check`, which objects announced in a manifest are not under a prefix, whatever their suffix."""
+        if await self.head(manifest) is None:
+            return [f"s3://{self.name}/{manifest} is not there: run the step that writes it first"]
+        names = [line["text"] async for line in self.lines(manifest, form="text")]
+        there = {key.removeprefix(prefix).partition(".")[0] for key in await self.keys(prefix)}
+        lacking = [name for name in names if name not in there]
+        told = f"s3://{self.name}/{prefix} lacks {len(lacking)} of the {len(names)} parts in {manifest}"
+        return [f"{told} ({', '.join(lacking[:_NAMED])}): let the step before come to its end first"] if lacking else []
 
     async def link(self, key: str, seconds: int) -> str:
         """Give a URL by which anybody may read an object for so long, or until the task's own credentials end, in hours."""

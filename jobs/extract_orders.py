@@ -1,0 +1,42 @@
+"""Copy a day's orders from PostgreSQL to S3, a part at a time: the first of three steps, before transform-orders."""
+
+from datetime import date
+
+from worker import Bucket, Database, Job, Limits, Outcome, Record, Run, Scope, Source, done, postgres
+
+
+class Day(Scope):
+    """Which day, in UTC."""
+
+    date: date
+
+
+class ExtractOrders(Job[Day]):
+    """A part is the day's orders among a thousand ids: it has the same name and the same content whenever it is extracted."""
+
+    limits = Limits(concurrency=4, record_timeout=120)
+    environment = {"ORDERS_BUCKET": None}
+    one_per_scope = True
+
+    PARTS = "SELECT DISTINCT id / 1000 AS part FROM orders WHERE (placed_at AT TIME ZONE 'UTC')::date = $1"
+
+    ORDERS = """
+        SELECT id, placed_at, customer_id, country, status, currency, amount_cents, note FROM orders
+        WHERE (placed_at AT TIME ZONE 'UTC')::date = $1 AND id >= $2::bigint * 1000 AND id < ($2 + 1) * 1000 ORDER BY id"""
+
+    def source(self, run: Run[Day]) -> Source:
+        return postgres.query(self.PARTS, run.scope.date, key="part")
+
+    async def open(self, run: Run[Day]) -> None:
+        self.database = await run.enter(Database(run))
+        self.bucket = await run.enter(Bucket(run, run.environment["ORDERS_BUCKET"]))
+        parts = await self.database.fetch(self.PARTS, run.scope.date)
+        if not run.dry_run:
+            await self.bucket.announce(f"raw/{run.scope.date}/parts", [f"{row['part']:09}" for row in parts])
+
+    async def process(self, part: Record, run: Run[Day]) -> Outcome:
+        key = f"raw/{run.scope.date}/{part['part']:09}.jsonl.gz"
+        if not run.dry_run:
+            orders = self.database.rows(self.ORDERS, run.scope.date, part["part"])
+            run.counters["bytes"] += await self.bucket.upload_lines(key, orders)
+        return done(key)
