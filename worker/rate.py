@@ -52,12 +52,15 @@ class RateLimit:
     @property
     def wait_s(self) -> float:
         """Give about how long a permit would take to come to who asks for it now, in seconds."""
+        if self.credit >= 1:
+            return 0.0
         return max(0.0, self._due() - self._clock()) + self._interval * len(self._waiters)
 
     @property
     def idle(self) -> bool:
         """Tell whether the limit remembers nothing that the next grant depends on."""
-        return not self._waiters and not self.paused and self._clock() >= self._grants[self._oldest - 1] + self._per
+        self._book(self._clock())
+        return not self._waiters and not self.paused and not self._grants
 
     def try_acquire(self) -> bool:
         """Take a permit if one is due and nobody waits for it."""
@@ -92,6 +95,11 @@ class RateLimit:
             self._book(now)
             self.credit = self._given = 0.0
 
+    def _due(self) -> float:
+        """Give the moment of the next credit: after the last and the pause, and not before the fullest window is over."""
+        due = max(self._next, self._paused_until)
+        return max(due, self._grants[0][1] + self._window) if self._in_window >= self._count else due
+
     def _fall_due(self, now: float) -> bool:
         """Give credit for what fell due by now: evenly spaced, after the pause, never more than `count` in a window."""
         if now < self._paused_until:
@@ -122,10 +130,7 @@ class RateLimit:
 
     def _arm(self) -> None:
         if self._timer is None and self._waiters:
-            due = max(self._next, self._paused_until)
-            if self._in_window >= self._count:
-                due = max(due, self._grants[0][1] + self._window)
-            wait = max(_SHORTEST_TIMER_S, due - self._clock())
+            wait = max(_SHORTEST_TIMER_S, self._due() - self._clock())
             self._timer = asyncio.get_running_loop().call_later(wait, self._serve)
 
     def _serve(self) -> None:
