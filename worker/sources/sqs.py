@@ -26,6 +26,7 @@ _LONGEST_WAIT_S = 20
 _MOST_IN_A_DRY_RUN = 1_000
 _CLOSING_S = 1.2
 """So long may each of the two last things take: together less than what the stop plan keeps for the unplanned."""
+_COUNTS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 _ON: Key = ("on",)
 """The position behind every page but the last: a queue has none."""
 
@@ -120,7 +121,7 @@ class SqsQueue:
 
     async def count(self, after: Key | None) -> int | None:
         """Give about how many messages there are, with those that are held."""
-        return len(self._holding) + await self._number("ApproximateNumberOfMessages")
+        return len(self._holding) + (await self._counts())[0]
 
     async def records(self, keys: Sequence[Key]) -> Sequence[Message]:
         """Give those that are held: a queue finds no message by its id."""
@@ -177,16 +178,19 @@ class SqsQueue:
         """Tell whether to wait for what an attempt that was killed held: it is hidden for one visibility timeout at most."""
         assert self._since is not None, "the first page sets it"
         waited = self._for_s - self._left_s
-        if self._run.attempt == 1 or self._run.dry_run or self._left_s <= 0 or waited > self._holding.visibility_s:
+        longest = self._holding.visibility_s + 1
+        if self._run.attempt == 1 or self._run.dry_run or self._left_s <= 0 or waited > longest:
             return False
-        if await self._number("ApproximateNumberOfMessagesNotVisible") <= len(self._holding):
+        if sum(await self._counts()) <= len(self._holding):
             return False
         self._empty -= 1  # another receive may be made
         return True
 
-    async def _number(self, name: str) -> int:
-        answer = await self._client.call("get_queue_attributes", QueueUrl=self._url, AttributeNames=[name])
-        return int(answer["Attributes"][name])
+    async def _counts(self) -> tuple[int, int]:
+        """Give about how many messages are visible, and how many are hidden."""
+        answer = await self._client.call("get_queue_attributes", QueueUrl=self._url, AttributeNames=list(_COUNTS))
+        visible, hidden = (int(answer["Attributes"][name]) for name in _COUNTS)
+        return visible, hidden
 
     async def _close(self, hiding: "asyncio.Task[None]") -> None:
         """Let go of everything, within bounds: what is not released is there again after its visibility timeout."""
