@@ -14,10 +14,13 @@ from pyreqwest.exceptions import RequestError
 from pyreqwest.request import RequestBuilder
 from pyreqwest.types import FormParams, QueryParams
 
+from worker.clients.hosts import Hosts
+from worker.clients.public import host_in, must_be_public
 from worker.clients.refusals import refusal
 from worker.clients.response import Response, host_of
 from worker.errors import Faults, Permanent, Transient
 from worker.job import Run
+from worker.limits import Limits
 
 ANY_STATUS = range(100, 600)
 """`accept` for a caller that judges every status itself."""
@@ -48,6 +51,10 @@ class Http:
     job's main rate, taken by the engine, is meant for this API. `largest` bounds an answer, in bytes. Redirects are not
     followed: they could carry the headers elsewhere. Idle connections are kept, as many as were in use.
 
+    For URLs that come from records: `per_host=Limits(concurrency=4, rate=Rate(10))` bounds the calls to each host; a record
+    whose host is busy, or asked for a pause by 429, waits outside its slot, and 429 counts as a try of it. `public_only`
+    refuses what is not https, or not on the internet.
+
     `timeout_s` bounds a call, and so does the job's `record_timeout`: a cancelled call returns at once, but pyreqwest 0.15 lets
     the request itself go on until its head has come or its own time is over (its task is detached, not aborted).
     """
@@ -61,6 +68,8 @@ class Http:
         limit: str | None = None,
         timeout_s: float = 15.0,
         largest: int = _LARGEST,
+        per_host: Limits | None = None,
+        public_only: bool = False,
     ) -> None:
         if base_url and not _is_web(base_url):
             raise Faults(["the base URL of an API has the form https://host (the value is not shown)"])
@@ -70,6 +79,8 @@ class Http:
         self._limit = limit
         self._timeout = timedelta(seconds=min(timeout_s, run.limits.record_timeout))
         self._largest = largest
+        self._hosts = Hosts(per_host) if per_host else None
+        self._public_only = public_only
         self._client: Client | None = None
 
     async def __aenter__(self) -> "Http":
@@ -122,7 +133,15 @@ class Http:
             raise Permanent(
                 f"a dry run sends no {method} to {host_of(url)}: return before it if run.dry_run", "dry run"
             )
-        building = self._client.request(method, url)
+        if self._hosts is None:
+            return await self._ask(self._client, method, url, options)
+        async with self._hosts.turn(host_in(url)):
+            return await self._ask(self._client, method, url, options)
+
+    async def _ask(self, client: Client, method: str, url: str, options: Options) -> Response:
+        if self._public_only:
+            await must_be_public(url)
+        building = client.request(method, url)
         if options:
             building = _with(building, options)
         if self._limit is not None:
