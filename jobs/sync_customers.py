@@ -19,6 +19,7 @@ from worker import (
     columns,
     done,
     lists,
+    skipped,
 )
 
 
@@ -41,18 +42,15 @@ class SyncCustomers(Job[Customers]):
     secrets = ("STRIPE_API_KEY",)
     environment = {"STRIPE_API_BASE": "https://api.stripe.com"}
 
-    SINCE = """SELECT extract(epoch FROM max(began_at))::bigint - 600 AS since
-        FROM customer_syncs WHERE complete AND NOT $1::bool"""
+    SINCE = "SELECT extract(epoch FROM max(began))::int8 - 600 AS since FROM customer_syncs WHERE complete AND NOT $1"
 
-    UPSERT = """WITH run AS (INSERT INTO customer_syncs (run_id, began_at) VALUES ($5, now()) ON CONFLICT DO NOTHING)
-        INSERT INTO customers (id, created, email, name, seen_at)
-        SELECT DISTINCT ON (id) id, to_timestamp(created), email, name, now()
+    UPSERT = """WITH sync AS (INSERT INTO customer_syncs (run_id) VALUES ($5) ON CONFLICT DO NOTHING)
+        INSERT INTO customers (id, created, email, name) SELECT DISTINCT ON (id) id, to_timestamp(created), email, name
         FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) AS seen (id, created, email, name)
-        ON CONFLICT (id) DO UPDATE
-        SET email = excluded.email, name = excluded.name, seen_at = excluded.seen_at, deleted_at = NULL"""
+        ON CONFLICT (id) DO UPDATE SET (email, name, seen, deleted) = (excluded.email, excluded.name, now(), NULL)"""
 
-    MARK_DELETED = """UPDATE customers SET deleted_at = now() WHERE $2 AND deleted_at IS NULL
-        AND seen_at < (SELECT began_at FROM customer_syncs WHERE run_id = $1) RETURNING id"""
+    COMPLETE = """WITH sync AS (UPDATE customer_syncs SET complete = true WHERE run_id = $1 RETURNING began)
+        UPDATE customers SET deleted = now() FROM sync WHERE $2 AND deleted IS NULL AND seen < began RETURNING id"""
 
     def source(self, run: Run[Customers]) -> Source:
         return lists.by_cursor(self.page, key=("created", "id"), one=lambda key: self.stripe.customer(key[1]))
@@ -67,13 +65,11 @@ class SyncCustomers(Job[Customers]):
         return await self.stripe.customers(after, size, since=mark["since"])
 
     async def process(self, customer: Record, run: Run[Customers]) -> Outcome:
-        return done()
+        known = not run.scope.full and await self.database.fetch("SELECT FROM customers WHERE id = $1", customer["id"])
+        return skipped("already there") if known else done()
 
     async def write(self, results: Results, connection: Connection) -> None:
-        seen = columns(results, "id", "created", "email", "name")
-        await connection.execute(self.UPSERT, *seen, self.run.run_id)
+        await connection.execute(self.UPSERT, *columns(results, "id", "created", "email", "name"), self.run.run_id)
 
     async def finish(self, run: Run[Customers], connection: Connection) -> None:
-        deleted = await connection.fetch(self.MARK_DELETED, run.run_id, run.scope.full)
-        run.counters["deleted"] = len(deleted)
-        await connection.execute("UPDATE customer_syncs SET complete = true WHERE run_id = $1", run.run_id)
+        run.counters["deleted"] = len(await connection.fetch(self.COMPLETE, run.run_id, run.scope.full))

@@ -45,7 +45,7 @@ class World:
 
     async def stored(self) -> dict[str, tuple[str | None, bool]]:
         """Give each customer's e-mail and whether it is marked as deleted, by id."""
-        rows = await self.sql("SELECT id, email, deleted_at IS NOT NULL AS deleted FROM customers")
+        rows = await self.sql("SELECT id, email, deleted IS NOT NULL AS deleted FROM customers")
         return {row["id"]: (row["email"], row["deleted"]) for row in rows}
 
     def there(self) -> dict[str, tuple[str | None, bool]]:

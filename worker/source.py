@@ -72,8 +72,8 @@ class Source(Protocol):
 class Connecting(Protocol):
     """What a source also answers to if it reads from the run's PostgreSQL: it is lent its connections before it is used."""
 
-    def connect(self, link: Any, aside: Any) -> None:
-        """Read through the first `Link`, and do what may take its time through the other one."""
+    def connect(self, link: Any, aside: Any, primary: Any = None) -> None:
+        """Read through the first `Link`, and do what may take its time through the second; a third is the primary's, where those are a replica's."""
         ...
 
 

@@ -4,16 +4,16 @@ from typing import Any
 
 TABLES = """
     CREATE TABLE IF NOT EXISTS customers (
-        id         text PRIMARY KEY,
-        created    timestamptz NOT NULL,
-        email      text,
-        name       text,
-        seen_at    timestamptz NOT NULL,
-        deleted_at timestamptz
+        id      text PRIMARY KEY,
+        created timestamptz NOT NULL,
+        email   text,
+        name    text,
+        seen    timestamptz NOT NULL DEFAULT now(),
+        deleted timestamptz
     );
     CREATE TABLE IF NOT EXISTS customer_syncs (
         run_id   text PRIMARY KEY,
-        began_at timestamptz NOT NULL,
+        began    timestamptz NOT NULL DEFAULT now(),
         complete bool NOT NULL DEFAULT false
     );
 """

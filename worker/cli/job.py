@@ -201,6 +201,8 @@ async def _source(job: Job[Any], run: Run[Any], found: Settings, opened: AsyncEx
 
         url = found.replica_url or found.database_url
         links = [Link(url, f"{run.job} {purpose}", read_only=run.dry_run) for purpose in ("pages", "count")]
+        if found.replica_url:
+            links.append(Link(found.database_url, f"{run.job} records", read_only=run.dry_run))
         source.connect(*[await opened.enter_async_context(link) for link in links])
     return source
 

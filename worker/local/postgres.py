@@ -37,6 +37,8 @@ class Postgres:
     `bin_dir` holds another PostgreSQL's programs. Start it from a thread that lives as long as it shall.
     """
 
+    settings = _SETTINGS
+
     def __init__(self, bin_dir: Path | None = None) -> None:
         self._bin = bin_dir or installed()
         self._is_wheel = bin_dir is None
@@ -86,7 +88,7 @@ class Postgres:
     async def start(self) -> None:
         """Start the server, again after `stop` or `crash`: same port, same data. Raises Faults with its last words."""
         self._port = self._port or _free_port()
-        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in self.settings.items()]
         where = ("-D", self._data, "-h", "127.0.0.1", "-p", str(self._port), "-k", self.folder)
         self._server = self._spawn("postgres", *where, *settings)
         while not self._ready():

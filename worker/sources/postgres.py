@@ -33,13 +33,14 @@ _COUNT_TIMEOUT_MS = 2_000
 _NULLS_TIMEOUT_MS = 1_000
 
 
-def query(sql: str, *arguments: Any, key: str | Sequence[str]) -> "PostgresQuery":
+def query(sql: str, *arguments: Any, key: str | Sequence[str], replica: bool = True) -> "PostgresQuery":
     """Read the rows of a SELECT in the order of `key`, one column or several, all ascending or all `"… desc"`.
 
     The key must be unique, not null and never change; an index that begins with it keeps every page fast. `arguments` are
-    the values of `$1`, `$2` …; values never become part of the SQL.
+    the values of `$1`, `$2` …; values never become part of the SQL. `replica=False` reads from the primary even where there is a
+    REPLICA_URL: for jobs whose calls must not be repeated for what the run before has done.
     """
-    return PostgresQuery(sql, arguments, (key,) if isinstance(key, str) else tuple(key))
+    return PostgresQuery(sql, arguments, (key,) if isinstance(key, str) else tuple(key), replica)
 
 
 class PostgresQuery:
@@ -47,8 +48,8 @@ class PostgresQuery:
 
     promise = Promise.STABLE
 
-    def __init__(self, sql: str, arguments: Sequence[Any], key: Sequence[str]) -> None:
-        self._arguments = tuple(arguments)
+    def __init__(self, sql: str, arguments: Sequence[Any], key: Sequence[str], replica: bool = True) -> None:
+        self._arguments, self._replica = tuple(arguments), replica
         parsed = [_column(name) for name in key]
         self._columns = tuple(name for name, _ in parsed)
         if not all(self._columns) or len({descending for _, descending in parsed}) != 1:
@@ -60,10 +61,15 @@ class PostgresQuery:
         self._sql = _Statements(sql.strip().rstrip(";"), len(arguments), self._columns, self._descending)
         self._link: Link | None = None
         self._aside: Link | None = None
+        self._primary: Link | None = None
 
-    def connect(self, link: Link, aside: Link) -> None:
-        """Read through this link, and count, which may take its time, through the one aside."""
-        self._link, self._aside = link, aside
+    def connect(self, link: Link, aside: Link, primary: Link | None = None) -> None:
+        """Read through this link, and count, which may take its time, through the one aside.
+
+        Where those are a replica's, `primary` is for records that are read again: what a replica would give may be as old.
+        """
+        self._link = primary if primary is not None and not self._replica else link
+        self._aside, self._primary = aside, primary
 
     @property
     def link(self) -> Link:
@@ -92,7 +98,11 @@ class PostgresQuery:
         """Try the query: is it sound and allowed, and are the key columns there, of types that can be a cursor."""
         try:
             async with self.link.using() as connection:
-                return await self._try(connection)
+                faults = await self._try(connection)
+            if not faults and self._primary is not None:  # whose rights may be others
+                async with self._primary.using() as connection:
+                    await connection.fetch(self._sql.first, *self._arguments, 0)
+            return faults
         except (asyncpg.DataError, asyncpg.InterfaceError) as error:
             return [f"the job's query does not fit its arguments: {said(error)}"]
         except asyncpg.PostgresError as error:
@@ -130,11 +140,11 @@ class PostgresQuery:
                 return int(msgspec.json.decode(plan)[0]["Plan"]["Plan Rows"])
 
     async def records(self, keys: Sequence[Key]) -> Sequence[Record]:
-        """Read the rows with these keys afresh."""
+        """Read the rows with these keys afresh, from the primary."""
         if not keys:
             return []
         position = [list(column) for column in zip(*keys, strict=True)]
-        async with self.link.using() as connection:
+        async with (self._primary or self.link).using() as connection:
             return await connection.fetch(self._sql.by_key, *self._arguments, *position)
 
     async def _try(self, connection: "asyncpg.Connection[Any]") -> list[str]:
