@@ -23,6 +23,7 @@ for shards (`2/8`). No tag names a run, an attempt, a task, a record or a messag
 _FOOT = """
 `verdict` is the word of the exit-code table with `_` for spaces: `succeeded`, `completed_with_failures`, `interrupted` …
 `reason` is the job's own word for skipping a record, numbers folded to `n`, at most ten an attempt; the rest is `other`.
+`name` is the job's own word for a counter, at most twenty an attempt; the rest is `other`.
 
 ## How to ask for them
 

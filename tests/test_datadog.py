@@ -41,6 +41,7 @@ END = Summary(
     tally=Tally(read=10, done=4, failed=2, skipped={"unchanged": 3}, retries=5, throttled=2),
     throttled_s=1.5,
     oldest_age_s=0.75,
+    counters={"bytes": 1_500, "rcu": 0.5},
 )
 
 

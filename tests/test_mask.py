@@ -45,6 +45,10 @@ def test_mask_learns_a_secret(secret: str | None, text: str, masked: str) -> Non
         ("sk_test_4eC39HqLyjWDarjt", "***"),
         ("xoxb-123456789-abc", "***"),
         ("https://hooks.slack.com/services/T0/B0/xyz", "https://hooks.slack.com/services/***"),
+        (
+            "https://b.s3.amazonaws.com/k?X-Amz-Date=2026&X-Amz-Credential=AKIA%2F20&X-Amz-Signature=0af9 ok",
+            "https://b.s3.amazonaws.com/k?X-Amz-Date=2026&X-Amz-Credential=***&X-Amz-Signature=*** ok",
+        ),
         ("https://example.com:8080/a@b", "https://example.com:8080/a@b"),
         ("a bearer of news", "a bearer of news"),
     ],

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from worker import process
+from worker import beside, process
 from worker.beginning import Beginning, Idle, checkpoint
 from worker.claim import Granted
 from worker.ending import broken, judged, next_command
@@ -182,7 +182,8 @@ class _Attempt:
     async def _close(self, summary: Summary) -> bool:
         """Close the attempt in the run store: with the run's patience, from a stop on within the stop plan's time; tell whether it did."""
         parts = self._parts
-        telling = asyncio.create_task(self._tell(summary))
+        kept = replace(summary, links={label: parts.mask(url) for label, url in summary.links.items()})
+        telling = asyncio.create_task(self._tell(kept))
         stopped = asyncio.create_task(parts.stop.wait())
         await asyncio.wait((telling, stopped), timeout=parts.patience_s, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -260,8 +261,8 @@ class _Attempt:
             cpu_s=process.cpu_seconds(),
             history=history,
             samples=tuple(self._samples),
-            links=parts.links | parts.run.links,
-            counters=dict(parts.run.counters),
+            links=beside.links(parts.run.links, parts.run.log) | parts.links,
+            counters=beside.counters(parts.run.counters),
             next_command=next_command(parts, verdict),
         )
         return summary if engine is None else _counted(summary, engine)

@@ -58,6 +58,8 @@ class Account:
         if start.scope:
             yield "scope", self._clean(words.scope(start.scope))
         yield "took", f"{words.duration(summary.duration_s)} at {words.rate(summary.rate)}"
+        if summary.counters:
+            yield "counted", self._clean(words.counters(summary.counters))
         if limited := words.limited(summary.limited_by, start.limits):
             yield "limited by", limited
         if compared := words.compared(summary):
@@ -87,7 +89,7 @@ class Account:
     def afterwards(self) -> Iterator[tuple[str, str]]:
         """Give what is to be copied, label by label, never cut: links and the next command."""
         for label, url in self._summary.links.items():
-            yield label, self._clean(url, 2_000)
+            yield self._clean(label), cleaned(url, self._mask.known, 5_000)  # whole, or it would not open
         if self._summary.next_command:
             yield "next", self._clean(self._summary.next_command, 2_000)
 

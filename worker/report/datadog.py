@@ -57,6 +57,7 @@ class DatadogReporter(Reporter):
         end: list[Sample] = [(metrics.ENDED, 1, verdict), (metrics.DURATION, summary.duration_s, verdict)]
         if tally.unfinished:
             end.append((metrics.RECORDS, tally.unfinished, ("outcome:unfinished",)))
+        end += [(metrics.COUNTER, value, (f"name:{_value(name)}",)) for name, value in summary.counters.items()]
         end.append((metrics.IN_FLIGHT, 0, ()))
         end.append((metrics.RECORD_AGE, summary.oldest_age_s, ()))
         self._put_growth(last, end)

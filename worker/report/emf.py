@@ -47,7 +47,8 @@ class EmfReporter(Reporter):
 def metrics(summary: Summary, env: str | None = None) -> dict[str, Any]:
     """Give the root members of the embedded-metric line, without those that every log line has.
 
-    `Ended` counts every end by Job and Verdict (a closed set); the other metrics only attempts that worked.
+    `Ended` counts every end by Job and Verdict (a closed set); the other metrics only attempts that worked. The job's own
+    counters (bounded) are there as `Counter_<name>`.
     """
     by_job = [["Job"], ["Job", "Env"]] if env else [["Job"]]
     directives = [_directive([["Job", "Verdict"]], {"Ended": "Count"})]
@@ -57,6 +58,11 @@ def metrics(summary: Summary, env: str | None = None) -> dict[str, Any]:
     if summary.verdict.worked:
         directives.append(_directive(by_job, METRICS))
         members |= _values(summary)
+    if summary.counters:
+        counted = {f"Counter_{name}": value for name, value in summary.counters.items()}
+        units = {name: "Bytes" if name.endswith("bytes") else "Count" for name in counted}
+        directives.append(_directive(by_job, units))
+        members |= counted
     aws = {"Timestamp": int(summary.ended_at.timestamp() * 1000), "CloudWatchMetrics": directives}
     return {"_aws": aws, **members}
 

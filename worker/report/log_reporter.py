@@ -119,6 +119,8 @@ def _end(summary: Summary) -> dict[str, Any]:
         "commits": summary.commits,
         "errors": [_group(group) for group in summary.errors[:_MOST_GROUPS]] or None,
         "error_groups": len(summary.errors) or None,
+        "counters": summary.counters or None,
+        "links": summary.links or None,
         "samples": [words.shortened(sample, _LONGEST_SAMPLE) for sample in summary.samples] or None,
         "next_command": summary.next_command,
     }

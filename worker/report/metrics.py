@@ -41,6 +41,13 @@ COMMIT_DURATION = Metric(
     "worker.commit.duration", "distribution", "second", (), "How long a page commit took; its count is the commits."
 )
 COMMIT_WRITTEN = Metric("worker.commit.written", "distribution", "record", (), "Records that a page commit wrote.")
+COUNTER = Metric(
+    "worker.counter",
+    "distribution",
+    "",
+    ("name",),
+    "What the job and its clients have counted beside the records (`run.counters`), at the end.",
+)
 IN_FLIGHT = Metric("worker.in_flight", "gauge", "record", (), "Records being worked on.")
 RATE = Metric("worker.rate", "gauge", "record/second", (), "Finished records a second over the last few seconds.")
 PROGRESS = Metric(
@@ -60,6 +67,7 @@ METRICS: Final = (
     THROTTLED_TIME,
     COMMIT_DURATION,
     COMMIT_WRITTEN,
+    COUNTER,
     IN_FLIGHT,
     RATE,
     PROGRESS,

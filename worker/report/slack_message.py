@@ -26,7 +26,6 @@ _ONE_LINE = (Verdict.OVERLAPPED, Verdict.ALREADY_RUNNING)
 
 _SHOWN_GROUPS = 3
 _SHOWN_SAMPLES = 5
-_SHOWN_LINKS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ class _Writer:
 
     def blocks(self) -> Iterator[Block]:
         yield self._header()
-        for part in (self._account, self._errors, self._samples, self._next, self._fields, self._origin):
+        for part in (self._account, self._errors, self._samples, self._next, self._links, self._fields, self._origin):
             block = part()
             if block:
                 yield block
@@ -112,6 +111,8 @@ class _Writer:
         summary = self._summary
         lines = [self._words(summary.detail)] if summary.detail else []
         lines.append(f"*Records*  {self._words(words.counts(summary.tally))}")
+        if summary.counters:
+            lines.append(f"*Counted*  {self._words(words.counters(summary.counters))}")
         left = (summary.total or 0) - summary.tally.finished
         if left > 0 and not summary.verdict.complete:
             lines.append(f"*Left*  about {left:,} of {summary.total:,}")
@@ -164,15 +165,16 @@ class _Writer:
         told = [f"run {self._code(start.run_id)}", f"attempt {start.attempt}"]
         told += [f"shard {self._words(start.shard)}"] if start.shard else []
         told += [f"version {self._words(start.version)}"] if start.version else []
-        elements = [" · ".join(told), *self._links()]
-        return {"type": "context", "elements": [_mrkdwn(text) for text in elements]}
+        return {"type": "context", "elements": [_mrkdwn(" · ".join(told))]}
 
-    def _links(self) -> list[str]:
-        links = [
-            slack_text.link(self._mask(url), self._clean(label, 40), 2 * self._longest)
-            for label, url in self._summary.links.items()
-        ]
-        return [link for link in links if link][:_SHOWN_LINKS]
+    def _links(self) -> Block | None:
+        """Link what the job has made, logs and console, as much as fits; presigned URLs are long, and whole or of no use."""
+        line = "*Links*"
+        for label, url in self._summary.links.items():
+            link = slack_text.link(self._mask.known(url), self._clean(label, 40), 4 * self._longest)
+            if link and slack_text.length(line) + slack_text.length(link) + 2 <= LONGEST_SECTION:
+                line += f"  {link}"
+        return _section(line) if "|" in line else None
 
     def _clean(self, text: str, longest: int | None = None) -> str:
         return slack_text.cleaned(text, self._mask, longest or self._longest)

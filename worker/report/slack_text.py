@@ -6,8 +6,7 @@ backticks, `:emoji:`) cannot be escaped, but is left alone inside a code span.
 
 import re
 import unicodedata
-
-from worker.mask import Mask
+from collections.abc import Callable
 
 _FORMATS = re.compile(r"[*_~`]|:[\w+'-]+:|^\s*(?:>|[-•] |\d+\. )")
 _ADDRESS = re.compile(r"https?://[!#-;=?-_a-{}~]+")
@@ -15,7 +14,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _LONGEST_READ = 200_000
 
 
-def cleaned(text: str, mask: Mask, longest: int) -> str:
+def cleaned(text: str, mask: Callable[[str], str], longest: int) -> str:
     """Put a text on one line of at most that many characters, masked, without control and direction characters."""
     text = mask(text[:_LONGEST_READ])
     line = mask(" ".join("".join(map(_visible, text[: 20 * longest + 1_000])).split()))

@@ -44,6 +44,13 @@ def headline(summary: Summary) -> str:
     return f"{summary.start.job} {words}{_trial(summary)}"
 
 
+def counters(counted: dict[str, float]) -> str:
+    """Write a job's counters: `objects 1,234 · bytes 61 MB`."""
+    return " · ".join(
+        f"{name} {size(value) if name.endswith('bytes') else number(value)}" for name, value in counted.items()
+    )
+
+
 def would(summary: Summary) -> str | None:
     """Say how much a dry run would have changed: `would have changed 4,900 records`; None for any other run."""
     if not summary.start.dry_run:
