@@ -22,6 +22,14 @@ class Selection:
     """As the messages show it: its parts with commas between."""
 
 
+def nothing_to_replay(run_id: str, selected: Selection) -> str:
+    """Say that a run has no such dead letter."""
+    narrowed = (f" of type {selected.error!r}" if selected.error else "") + (
+        f" with key {selected.key!r}" if selected.key else ""
+    )
+    return f"{run_id} has no dead letter{narrowed}: python -m worker runs show {run_id} lists them"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The run that an attempt wants to work on."""

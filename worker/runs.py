@@ -1,8 +1,11 @@
 """A run as the run store tells of it: what doors and reports may know."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
+
+from worker.tally import Tally
 
 PENDING = "pending"
 """Asked for; no attempt has taken it up yet."""
@@ -73,3 +76,39 @@ class RunView:
     def live(self) -> bool:
         """Tell whether an attempt works on the run, or is about to."""
         return self.status in (PENDING, RUNNING)
+
+
+class Reader(Protocol):
+    """Answers questions about runs; it changes nothing."""
+
+    async def find(self, run_id: str) -> RunView | None:
+        """Give a run with all its attempts; None where there is none of that name."""
+        ...
+
+    async def holder(self, job: str) -> RunView | None:
+        """Give the run that holds the job's lease now."""
+        ...
+
+    async def latest(self, job: str | None, limit: int) -> list[RunView]:
+        """Give the latest runs, of one job or of all, newest first."""
+        ...
+
+    async def latest_unfinished(self, job: str) -> RunView | None:
+        """Give the job's latest run that was begun and has not succeeded."""
+        ...
+
+    async def dead_letters(self, run_id: str, limit: int) -> list[LetterView]:
+        """Give a run's failed records in the order of their keys."""
+        ...
+
+
+def own_tallies(attempts: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], run: Mapping[str, Any]) -> list[Any]:
+    """Give each attempt's counts, from the run's before it and its own.
+
+    What one could not say itself, because it was killed or still works, follows from the run's counts before the next.
+    """
+    befores = [Tally.from_json(dict(before)) for before, _ in attempts] + [Tally.from_json(dict(run))]
+    return [
+        dict(own) or after.minus(before).to_json()
+        for (_, own), before, after in zip(attempts, befores, befores[1:], strict=False)
+    ]

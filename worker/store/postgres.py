@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from worker.claim import Answer, Claim, Granted, Held, Over, Selection
+from worker.claim import Answer, Claim, Granted, Held, Over, Selection, nothing_to_replay
 from worker.database import Link, is_away, is_refused, said, where
 from worker.errors import Faults, LeaseLost, Transient
 from worker.events import History, Summary
@@ -97,12 +97,7 @@ class PostgresStore:
     async def _check_selection(self, connection: "asyncpg.Connection[Any]", claim: Claim, selected: Selection) -> None:
         """Refuse a replay of nothing: it would say that it had succeeded."""
         if not await connection.fetch(sql.LETTERS, claim.run_id, None, selected.error, selected.key, 1):
-            narrowed = (f" of type {selected.error!r}" if selected.error else "") + (
-                f" with key {selected.key!r}" if selected.key else ""
-            )
-            raise Faults(
-                [f"{claim.run_id} has no dead letter{narrowed}: python -m worker runs show {claim.run_id} lists them"]
-            )
+            raise Faults([nothing_to_replay(claim.run_id, selected)])
 
     async def follow(self, run_id: str) -> Verdict | None:
         """Give the verdict with which a run came to rest; None while somebody holds it, INTERRUPTED when its holder fell silent."""

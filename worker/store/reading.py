@@ -6,8 +6,7 @@ from typing import Any
 import msgspec
 
 from worker.database import Link
-from worker.runs import PENDING, RUNNING, AttemptView, LetterView, RunView
-from worker.tally import Tally
+from worker.runs import PENDING, RUNNING, AttemptView, LetterView, RunView, own_tallies
 from worker.verdict import Verdict
 
 
@@ -100,11 +99,9 @@ def _run(row: Any, attempts: tuple[AttemptView, ...] = ()) -> RunView:
 
 
 def _attempts(rows: Sequence[Any], run_tally: str) -> tuple[AttemptView, ...]:
-    """Give the attempts; what one could not say itself, because it was killed or still works, follows from the run's counts."""
-    befores = [Tally.from_json(msgspec.json.decode(text)) for text in [*(row["before"] for row in rows), run_tally]]
-    views = []
-    for row, before, after in zip(rows, befores, befores[1:], strict=False):
-        told = msgspec.json.decode(row["tally"])
-        tally = told or after.minus(before).to_json()
-        views.append(AttemptView(**{**{name: row[name] for name in dict(row) if name != "before"}, "tally": tally}))
-    return tuple(views)
+    decode = msgspec.json.decode
+    tallies = own_tallies([(decode(row["before"]), decode(row["tally"])) for row in rows], decode(run_tally))
+    return tuple(
+        AttemptView(**{**{name: row[name] for name in dict(row) if name != "before"}, "tally": tally})
+        for row, tally in zip(rows, tallies, strict=True)
+    )

@@ -1,0 +1,135 @@
+"""What doors and reports ask of a run store in DynamoDB: a run with its attempts, the holder of a lease, the latest runs.
+
+Lists come by the indexes, which follow the table within a moment; what is shown of each run is then read from the table itself.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from worker.claim import Selection
+from worker.runs import PENDING, RUNNING, AttemptView, LetterView, RunView, own_tallies
+from worker.store.items import KILLED, LeaseItem, RunItem, attempt_item, busy, run_of, unpacked
+from worker.store.letters import Letters
+from worker.store.table import Item, Table, keys
+from worker.verdict import Verdict
+
+_APART = timedelta(minutes=1)
+"""So much may the clocks of two hosts differ: for what is shown. Who may work is never decided by clocks."""
+
+
+class TableReader:
+    """Answer questions about runs; it changes nothing."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def find(self, run_id: str) -> RunView | None:
+        """Give a run with all its attempts; None where there is none of that name."""
+        run = run_of(await self._table.get(run_id, "run"))
+        if run is None:
+            return None
+        pages = self._table.query(("pk", run_id), sk=("attempt ", "attempt ~"))
+        return _view(run, [item async for page in pages for item in page])
+
+    async def holder(self, job: str) -> RunView | None:
+        """Give the run that holds the job's lease now."""
+        item = await self._table.get(f"lease {job}", "lease")
+        lease = None if item is None else msgspec.convert(item, LeaseItem)
+        run = None if lease is None else run_of(await self._table.get(lease.run_id, "run"))
+        if run is None or not busy(lease, run):
+            return None
+        view = _view(run)
+        return view if view.live else None
+
+    async def latest(self, job: str | None, limit: int) -> list[RunView]:
+        """Give the latest runs, of one job or of all, newest first."""
+        equal, index = (("job", job), "runs-by-job") if job else (("kind", "run"), "runs-by-time")
+        found: list[tuple[str, str]] = []
+        async for page in self._table.query(equal, index=index, descending=True):
+            found += keys(page)
+            if len(found) >= limit:
+                break
+        return await self._views(found[:limit])
+
+    async def latest_unfinished(self, job: str) -> RunView | None:
+        """Give the job's latest run that was begun and has not succeeded; whether somebody works on it shows when it is claimed."""
+        async for page in self._table.query(("job", job), index="runs-by-job", descending=True):
+            for item in page:
+                if item["mode"] == "run" and item["attempt"] and item["status"] != Verdict.SUCCEEDED.word:
+                    return next(iter(await self._views(keys([item]))), None)
+        return None
+
+    async def dead_letters(self, run_id: str, limit: int) -> list[LetterView]:
+        """Give a run's failed records in the order of their keys."""
+        found: list[LetterView] = []
+        run = run_of(await self._table.get(run_id, "run"))
+        if run is not None:
+            async for item in Letters(self._table).standing(run, Selection()):
+                found.append(_letter(item))
+                if len(found) >= limit:
+                    break
+        return found
+
+    async def _views(self, found: list[tuple[str, str]]) -> list[RunView]:
+        """Read runs in this order, each with the summary of its last attempt."""
+        items = await self._table.find(found)
+        runs = [run for key in found if (run := run_of(items.get(key))) is not None]
+        last = [(run.pk, str(attempt_item(run)["sk"])) for run in runs]
+        attempts = await self._table.find(last)
+        return [
+            _view(run, [attempts[key]] if key in attempts else [], whole=False)
+            for run, key in zip(runs, last, strict=True)
+        ]
+
+
+def _view(run: RunItem, archived: list[Item] | None = None, *, whole: bool = True) -> RunView:
+    """Give a run; one that its holder was not heard of for long is shown as interrupted."""
+    archived = archived or []
+    silent = run.held and _time(run.heartbeat_at) + timedelta(seconds=run.lease_s) + _APART < datetime.now(UTC)
+    status, detail = (Verdict.INTERRUPTED.word, KILLED) if silent else (run.status, run.detail)
+    last = next((item for item in archived if item["number"] == run.attempt), {})
+    return RunView(
+        run_id=run.pk,
+        job=run.job,
+        run_key=run.run_key,
+        scope=msgspec.json.decode(run.scope),
+        dry_run=run.mode == "dry-run",
+        status=status,
+        attempt=run.attempt,
+        tally=msgspec.json.decode(run.tally),
+        cursor=msgspec.json.decode(run.cursor),
+        created_at=_time(run.created_at),
+        heartbeat_at=_time(run.heartbeat_at) if run.heartbeat_at else None,
+        ended_at=_time(run.ended_at) if run.ended_at else None,
+        exit_code=None if status in (PENDING, RUNNING) else Verdict.of(status).exit_code,
+        detail=detail,
+        summary=unpacked(last["summary"]) if "summary" in last and status != RUNNING else None,
+        duration_s=run.duration_s(None if silent else datetime.now(UTC)) if run.attempt else None,
+        attempts=_attempts(run, archived) if whole else (),
+    )
+
+
+def _attempts(run: RunItem, archived: list[Item]) -> tuple[AttemptView, ...]:
+    """Give the attempts: those with items of their own, and the last, of which the run's item tells until it is over."""
+    if run.attempt and run.attempt not in {item["number"] for item in archived}:
+        archived = [*archived, {name: value for name, value in attempt_item(run).items() if value is not None}]
+    said = [(msgspec.json.decode(item["before"]), msgspec.json.decode(item.get("tally", "{}"))) for item in archived]
+    tallies = own_tallies(said, msgspec.json.decode(run.tally))
+    return tuple(_attempt(item, tally) for item, tally in zip(archived, tallies, strict=True))
+
+
+def _attempt(item: Item, tally: Mapping[str, Any]) -> AttemptView:
+    names = ("number", "started_at", "ended_at", "verdict", "exit_code", "detail", "task_arn", "host", "replay")
+    return msgspec.convert({**{name: item[name] for name in names if name in item}, "tally": tally}, AttemptView)
+
+
+def _letter(item: Item) -> LetterView:
+    told = {name: item.get(name, "") for name in ("type", "message", "tries", "first_at", "last_at")}
+    return msgspec.convert({**told, "key": msgspec.json.decode(item["key"])}, LetterView)
+
+
+def _time(text: str | None) -> datetime:
+    return datetime.fromisoformat(text) if text else datetime.max.replace(tzinfo=UTC) - 2 * _APART
