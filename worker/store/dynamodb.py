@@ -121,6 +121,7 @@ class DynamoStore:
             run = await self._find(run.pk) or run
         self._run, self._token, self._selected = run, token, claim.replay or Selection()
         self._commits = self._begun = run.commits
+        self._uncertain = False
         return steps.granted(run)
 
     async def _own_run(self, claim: Claim) -> RunItem:

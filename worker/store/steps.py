@@ -42,6 +42,7 @@ def new(claim: Claim) -> Item:
         "created_at": now(),
         "expires": expiry(),
         "revision": 1,
+        "commits": 0,
         "attempt": 0,
         "held": False,
     }

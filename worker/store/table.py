@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from types import TracebackType
+from typing import Any, Self, TypeAlias
 
 from worker.boto import Client
 from worker.errors import Permanent, Throttled, Transient
+from worker.job import Run
+from worker.scope import Scope
 
 Item: TypeAlias = dict[str, Any]
 """Text, numbers, truth and bytes by name; what is None or empty is not there."""
@@ -19,10 +22,25 @@ _PAGE_OF_KEYS, _PAGE_OF_DELETES = 100, 25
 class Table:
     """Get, put and update single items; a write whose condition does not hold gives False."""
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, name: str, purpose: str) -> None:
         self.name = name
-        self._client = client
+        # A run of its own, which is never dry: a dry run, too, is recorded.
+        self._client = Client(Run(purpose, "run store", Scope()), "dynamodb")
+        self._opening, self._is_open = asyncio.Lock(), False
         self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._is_open:
+            await self._client.__aexit__(None, None, None)
 
     async def get(self, pk: str, sk: str) -> Item | None:
         """Read one item."""
@@ -92,9 +110,17 @@ class Table:
         async with self._turns:
             try:
                 async with asyncio.timeout(_ANSWER_S):
+                    await self._open()
                     return await self._client.call(operation, **asked)
             except TimeoutError as error:
                 raise Transient(f"dynamodb {operation}: no answer within {_ANSWER_S:g} s") from error
+
+    async def _open(self) -> None:
+        """Open the client when it is first used: what is wrong with region or credentials is found by the store's check."""
+        async with self._opening:
+            if not self._is_open:
+                await self._client.__aenter__()
+                self._is_open = True
 
 
 class _Expression:
