@@ -1,6 +1,5 @@
 """worker/store/postgres.py: who gets a run, from where it goes on, and who may be succeeded."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -45,16 +44,6 @@ async def test_claim_of_a_new_run_is_granted(stores: list[PostgresStore], link: 
     assert tuple(attempt) == (1, "arn:1", "here", "1.2", None)
 
 
-async def test_claim_goes_on_from_the_last_commit(stores: list[PostgresStore], link: Link) -> None:
-    """Cursor, open keys and tally come back; what was read and not finished will be read again."""
-    await granted(stores[0])
-    tally = Tally(read=9, done=4, failed=1, skipped={"unchanged": 2}, retries=3)
-    await checkpoint(link, stores[0], Batch([], [], [7], [[3], [5]], tally))
-    await stores[0].end(ended(Verdict.INTERRUPTED))
-    again = await granted(stores[1])
-    assert again == Granted(2, "id", [7], [[3], [5]], Tally(7, 4, 1, {"unchanged": 2}, 3))
-
-
 async def test_claim_of_a_run_that_succeeded_is_over(stores: list[PostgresStore], link: Link) -> None:
     """Nothing is begun, nothing is changed; with restart it begins anew, without the old failures."""
     await granted(stores[0])
@@ -66,38 +55,6 @@ async def test_claim_of_a_run_that_succeeded_is_over(stores: list[PostgresStore]
     assert await row_of(link, "SELECT * FROM worker.runs") == before
     assert await granted(stores[1], a_claim(restart=True)) == Granted(2, None, None, [], Tally())
     assert await rows_of(link, "SELECT * FROM worker.dead_letters") == []
-
-
-@pytest.mark.parametrize(
-    "verdict",
-    [verdict for verdict in Verdict if verdict.worked and verdict is not Verdict.SUCCEEDED] + [Verdict.NOT_STARTED],
-)
-async def test_claim_of_any_other_end_goes_on(stores: list[PostgresStore], verdict: Verdict) -> None:
-    """An attempt that did not succeed leaves the run to the next one."""
-    await granted(stores[0])
-    await stores[0].end(ended(verdict))
-    assert (await granted(stores[1])).attempt == 2
-
-
-async def test_claim_of_a_held_lease_says_who_holds_it(stores: list[PostgresStore], link: Link) -> None:
-    """Both the same run and another one of the job are told; a commit and a heartbeat change the sign of life."""
-    await granted(stores[0])
-    held = await stores[1].claim(a_claim())
-    assert isinstance(held, Held)
-    assert (held.run_id, held.attempt) == ("poll-payments:2026-11-22", 1)
-    assert await stores[2].claim(a_claim("other")) == held
-    assert await stores[1].claim(a_claim()) == held
-    await stores[0].heartbeat()
-    beaten = await stores[1].claim(a_claim())
-    assert beaten != held
-    await checkpoint(link, stores[0], a_batch({}))
-    assert await stores[1].claim(a_claim()) not in (held, beaten)
-
-
-async def test_claim_with_another_lease_is_granted_beside(stores: list[PostgresStore]) -> None:
-    """Jobs that run once per scope, and dry runs, hold leases of their own."""
-    await granted(stores[0])
-    await granted(stores[1], a_claim("other", lease="poll-payments {}"))
 
 
 @pytest.mark.parametrize("run_key", ["2026-11-22", "other"])
@@ -127,34 +84,6 @@ async def test_claim_succeeds_a_holder_without_a_sign_of_life(
         "the deposed one's end takes nothing from its successor"
     )
     await stores[1].heartbeat()
-
-
-async def test_claim_succeeds_nobody_who_moved(stores: list[PostgresStore]) -> None:
-    """A holder that was heard of since it was seen keeps its lease."""
-    await granted(stores[0])
-    held = await stores[1].claim(a_claim())
-    assert isinstance(held, Held)
-    await stores[0].heartbeat()
-    assert isinstance(await stores[1].claim(a_claim(), successor_of=held), Held)
-    await stores[0].heartbeat()
-
-
-@pytest.mark.parametrize("keys", [["a", "a", "a", "a"], ["a", "b", "c", "d"]])
-async def test_claim_at_once_is_granted_to_one(stores: list[PostgresStore], keys: list[str]) -> None:
-    """Of simultaneous claims, of one run or of several of the job, one is granted and the others see it."""
-    answers = await asyncio.gather(*(store.claim(a_claim(key)) for store, key in zip(stores, keys, strict=True)))
-    [winner] = [number for number, answer in enumerate(answers) if isinstance(answer, Granted)]
-    others = [answer for number, answer in enumerate(answers) if number != winner]
-    assert all(isinstance(answer, Held) and answer.run_id == a_claim(keys[winner]).run_id for answer in others)
-
-
-async def test_claim_at_once_succeeds_the_dead_once(stores: list[PostgresStore]) -> None:
-    """Of two who watched the same dead holder, one takes its place."""
-    await granted(stores[0])
-    held = await stores[1].claim(a_claim())
-    assert isinstance(held, Held)
-    answers = await asyncio.gather(*(store.claim(a_claim("b"), successor_of=held) for store in stores[1:]))
-    assert sorted(type(answer).__name__ for answer in answers) == ["Granted", "Held", "Held"]
 
 
 async def test_claim_with_another_scope_is_refused(stores: list[PostgresStore], link: Link) -> None:

@@ -6,7 +6,6 @@ import pytest
 from examples import a_summary
 from stored import Payments, a_batch, a_claim, as_modest, do, granted
 
-from worker.claim import Held
 from worker.cli.runs import _latest
 from worker.database import Link
 from worker.errors import Faults
@@ -21,14 +20,6 @@ from worker.verdict import Verdict
 async def store(store_url: str, link: Link) -> PostgresStore:
     """Give an empty run store."""
     return PostgresStore(link)
-
-
-async def test_reading_finds_nothing_where_nothing_is(store: PostgresStore, link: Link) -> None:
-    """No run, no holder, no history."""
-    reader = RunReader(link)
-    assert await reader.find("poll-payments:x") is None
-    assert await reader.holder("poll-payments") is None
-    assert await reader.latest(None, 10) == []
 
 
 async def test_reading_follows_a_run(store: PostgresStore, link: Link) -> None:
@@ -61,20 +52,6 @@ async def test_reading_a_run_that_was_killed(store: PostgresStore, link: Link) -
     assert killed is not None
     assert (killed.status, killed.live, killed.exit_code) == ("interrupted", False, 75)
     assert await RunReader(link).holder("poll-payments") is None
-
-
-async def test_reading_lists_all_attempts(store: PostgresStore, link: Link) -> None:
-    """In their order, with how each ended; the killed one too."""
-    await granted(store)
-    held = await store.claim(a_claim())
-    assert isinstance(held, Held)
-    await store.claim(a_claim(), successor_of=held)
-    run = await RunReader(link).find("poll-payments:2026-11-22")
-    assert run is not None
-    assert [(attempt.number, attempt.verdict, attempt.detail) for attempt in run.attempts] == [
-        (1, "interrupted", "killed"),
-        (2, None, ""),
-    ]
 
 
 async def test_reading_the_latest_of_many(store: PostgresStore, link: Link) -> None:
