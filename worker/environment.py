@@ -24,6 +24,7 @@ VARIABLES = (
         "PostgreSQL of the records and of the run store: postgresql://user:password@host:5432/name",
         secret=True,
     ),
+    Variable("RUN_TABLE", "without DATABASE_URL: the DynamoDB table of the run store; AWS_REGION, credentials as boto"),
     Variable("REPLICA_URL", "a read replica to page from; commits go to DATABASE_URL", "none", secret=True),
     Variable("CONNECT_TIMEOUT", "seconds to wait for the database at start, then exit 75", "60"),
     Variable("DATABASE_BUDGET", "seconds that a run waits for a database that went away, then exit 75", "300"),
@@ -58,6 +59,7 @@ class Settings:
     """The environment, parsed: what is not set is None or its default."""
 
     database_url: str | None = None
+    run_table: str | None = None
     replica_url: str | None = None
     connect_timeout_s: float = 60.0
     database_budget_s: float = 300.0
@@ -89,6 +91,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
     reader = _Reader(os.environ if environ is None else environ)
     parsed = Settings(
         database_url=reader.url("DATABASE_URL", "postgresql", "postgres"),
+        run_table=reader.text("RUN_TABLE"),
         replica_url=reader.url("REPLICA_URL", "postgresql", "postgres"),
         connect_timeout_s=reader.number("CONNECT_TIMEOUT", 60.0, least=0),
         database_budget_s=reader.number("DATABASE_BUDGET", 300.0, least=0),

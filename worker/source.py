@@ -68,6 +68,15 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Connecting(Protocol):
+    """What a source also answers to if it reads from the run's PostgreSQL: it is lent its connections before it is used."""
+
+    def connect(self, link: Any, aside: Any) -> None:
+        """Read through the first `Link`, and do what may take its time through the other one."""
+        ...
+
+
 class Failure(NamedTuple):
     """A record that failed, and how, in the words of its dead letter."""
 

@@ -53,7 +53,7 @@ def _command(word: str, rest: Sequence[str], signals: Signals) -> int:
 
         return prune_runs(arguments)
     if word == "migrate":
-        from worker.cli.database import migrate_store
+        from worker.cli.store import migrate_store
 
         return migrate_store()
     if word == "local":

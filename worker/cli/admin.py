@@ -9,15 +9,13 @@ import types
 import uvloop
 
 from worker import registry
-from worker.cli.database import required_url
-from worker.database import Link
+from worker.cli.store import room
 from worker.environment import settings
 from worker.errors import Faults
 from worker.mask import Mask
 from worker.report import logs
 from worker.signals import Signals
 from worker.stop import Stop
-from worker.store.reading import RunReader
 
 _FOR_ITSELF_S = 5.0
 """What serve keeps of the stop timeout for itself: the runs must have ended before it is killed."""
@@ -43,8 +41,9 @@ def serve(options: argparse.Namespace, signals: Signals) -> int:
 async def _serve(options: argparse.Namespace, signals: Signals) -> None:
     tokens, children, routes, server = _rooms()
     accepted = tokens.parse(os.environ.get("ADMIN_TOKEN_HASHES"))
-    found, url = settings(), required_url()
-    mask = Mask([url, found.slack_webhook_url, found.slack_bot_token])
+    found = settings()
+    store = room(found)
+    mask = Mask([found.database_url, found.slack_webhook_url, found.slack_bot_token])
     logs.configure(found.log_format, found.log_level, mask)
     stop = Stop()
     signals.hand_to(stop)
@@ -53,8 +52,8 @@ async def _serve(options: argparse.Namespace, signals: Signals) -> None:
     # They plan their own stop by it, and must be done before this process is killed.
     environ = {**os.environ, "STOP_TIMEOUT": f"{for_runs_s:g}"}
     started = children.Children(most=options.most, mask=mask, environ=environ)
-    async with Link(url, "serve") as link:
-        application = routes.app(jobs, RunReader(link), started, accepted)
+    async with store.serving(found) as runs:
+        application = routes.app(jobs, runs, started, accepted)
         listener = server.listen(options.host, options.port)
         await server.serve(application, started, listener, stop, for_runs_s)
     signals.ignore()

@@ -9,7 +9,7 @@ from typing import Any
 from worker import registry
 from worker.claim import Selection
 from worker.cli.arguments import COMMANDS, job_parser
-from worker.cli.database import reading
+from worker.cli.store import reading
 from worker.errors import Faults
 from worker.job import Job
 from worker.mask import MASK

@@ -16,7 +16,7 @@ COMMANDS = {
     "list": "the jobs, with schedule, limits and scope fields",
     "runs": "the latest runs and how they went; runs show <run>: one of them, with attempts and dead letters",
     "replay": "work on the records of a run that failed again, and on those alone",
-    "migrate": "create or update the run store's schema in DATABASE_URL",
+    "migrate": "create or update the run store, in DATABASE_URL or RUN_TABLE",
     "prune": "forget old runs",
     "local": "start the servers that jobs need on this machine, filled, for runs by hand",
     "serve": "start runs over HTTP: POST /admin/<job>",
@@ -106,7 +106,10 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
         "scope:",
         *(fields or ["  none"]),
     ]
-    lines += ["", "environment: DATABASE_URL" + "".join(f", {name}" for name in (*job.secrets, *job.environment))]
+    lines += [
+        "",
+        "environment: DATABASE_URL or RUN_TABLE" + "".join(f", {name}" for name in (*job.secrets, *job.environment)),
+    ]
     parser = argparse.ArgumentParser(
         prog=f"{PROGRAM} {job.name}",
         description="\n".join([purpose(job), "", *lines]),

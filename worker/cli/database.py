@@ -1,59 +1,80 @@
-"""`migrate`, and the way to the run store for all that read it."""
+"""The run store in PostgreSQL: the ways to it that store.py offers."""
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 
-from worker.database import Link, is_refused, said, where
-from worker.environment import settings
+from worker.database import Link, is_refused, said
+from worker.database import where as name_of
+from worker.environment import Settings
 from worker.errors import Faults, Transient
 from worker.store.migrate import migrate, migrations, version
+from worker.store.postgres import PostgresStore
+from worker.store.pruning import prune
 from worker.store.reading import RunReader
 
 
-def required_url() -> str:
-    """Give DATABASE_URL. Raises Faults where it is not set."""
-    url = settings().database_url
-    if url is None:
-        raise Faults(
-            ["DATABASE_URL is not set: postgresql://user@host:5432/name (or use --local, or python -m worker local)"]
-        )
-    return url
+def where(found: Settings) -> str:
+    """Name the database: host, port and name."""
+    return name_of(_url(found))
 
 
-def migrate_store() -> int:
-    """Bring the schema up to date."""
-    url = required_url()
-    applied = asyncio.run(migrated(url))
-    sys.stdout.write(f"{where(url)}: {', '.join(applied) or 'nothing to do'}\n")
-    return 0
+@asynccontextmanager
+async def opened(found: Settings, job: str) -> AsyncIterator[PostgresStore]:
+    """Give the run store to an attempt."""
+    async with Link(_url(found), f"{job} store") as link:
+        yield PostgresStore(link, found.lease_s)
+
+
+@asynccontextmanager
+async def serving(found: Settings) -> AsyncIterator[RunReader]:
+    """Lend what answers questions about runs, for long."""
+    async with Link(_url(found), "serve") as link:
+        yield RunReader(link)
+
+
+@asynccontextmanager
+async def reading(found: Settings) -> AsyncIterator[RunReader]:
+    """Lend what answers questions about runs, for now. Raises Faults where there is no run store, or it cannot be asked."""
+    async with Link(_url(found), "runs") as link:
+        with _told(link, "the run store"):
+            if await version(link) < migrations()[-1].version:
+                raise Faults(["the run store's schema is not there, or not up to date: run python -m worker migrate"])
+            yield RunReader(link)
+
+
+async def made(found: Settings) -> list[str]:
+    """Bring the schema up to date; give the names of the migrations that were missing."""
+    return await migrated(_url(found))
+
+
+async def pruned(found: Settings, keep: timedelta) -> int:
+    """Forget the runs that ended longer ago, a little at a time; give their number."""
+    async with Link(_url(found), "prune") as link:
+        with _told(link, "the run store"):
+            return await prune(link, keep)
 
 
 async def migrated(url: str) -> list[str]:
     """Apply the migrations that are missing. Raises Faults where the database refuses or cannot be reached."""
     async with Link(url, "migrate") as link:
-        try:
+        with _told(link, "the run store's schema"):
             return await migrate(link)
-        except Transient as error:
-            raise Faults([str(error)]) from error
-        except Exception as error:
-            if is_refused(error):
-                raise Faults([f"database {where(url)} refuses the run store's schema: {said(error)}"]) from error
-            raise
 
 
-@asynccontextmanager
-async def reading() -> AsyncIterator[RunReader]:
-    """Lend what answers questions about runs. Raises Faults where there is no run store, or none that can be reached."""
-    async with Link(required_url(), "runs") as link:
-        try:
-            if await version(link) < migrations()[-1].version:
-                raise Faults(["the run store's schema is not there, or not up to date: run python -m worker migrate"])
-            yield RunReader(link)
-        except Transient as error:
-            raise Faults([str(error)]) from error
-        except Exception as error:
-            if is_refused(error):
-                raise Faults([f"database {where(link.url)} refuses the run store: {said(error)}"]) from error
-            raise
+@contextmanager
+def _told(link: Link, what: str) -> Iterator[None]:
+    """Say as Faults that the database is away or refuses."""
+    try:
+        yield
+    except Transient as error:
+        raise Faults([str(error)]) from error
+    except Exception as error:
+        if is_refused(error):
+            raise Faults([f"database {name_of(link.url)} refuses {what}: {said(error)}"]) from error
+        raise
+
+
+def _url(found: Settings) -> str:
+    assert found.database_url is not None, "store.py chose this room by it"
+    return found.database_url

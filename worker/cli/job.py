@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from worker.aws import metadata
 from worker.cli.arguments import COMMANDS, job_parser
 from worker.cli.faults import tell
 from worker.cli.reports import reporter
-from worker.database import Link
+from worker.cli.store import Room, room
 from worker.environment import Settings, settings
 from worker.errors import Faults
 from worker.events import Reporter
@@ -32,10 +33,8 @@ from worker.report import logs
 from worker.run import attempt
 from worker.scope import Scope, parse, secrets, variable
 from worker.signals import Signals
-from worker.source import Source
-from worker.sources.postgres import PostgresQuery
+from worker.source import Connecting, Source
 from worker.stop import Stop, StopPlan
-from worker.store.postgres import PostgresStore
 
 T = TypeVar("T")
 
@@ -73,16 +72,15 @@ def _again(job: type[Job[Any]], options: argparse.Namespace) -> int:
 def make(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> int:
     """Make an attempt as the options and the environment say; give the exit code."""
     faults: list[str] = []
-    found = _collected(faults, settings) or Settings()
+    found = _collected(faults, settings) or Settings(
+        database_url=os.environ.get("DATABASE_URL"), run_table=os.environ.get("RUN_TABLE")
+    )
     scope = _collected(faults, lambda: scope_of(job, os.environ, options.scope))
     key = _collected(faults, lambda: _key(options, found))
     kept, plain = _job_environment(job, faults)
     mask = Mask([found.database_url, found.replica_url, found.slack_webhook_url, found.slack_bot_token, *kept.values()])
-    if not os.environ.get("DATABASE_URL"):
-        faults.append(
-            "DATABASE_URL is not set: postgresql://user@host:5432/name (or use --local, or python -m worker local)"
-        )
-    if faults or scope is None or key is None:
+    store = _collected(faults, lambda: room(found))
+    if faults or scope is None or key is None or store is None:
         return tell(Faults(faults), mask)
     for secret in secrets(scope):
         mask.add(secret)
@@ -92,7 +90,7 @@ def make(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> 
     run: Run[Any] = Run(job.name, key, scope, dry_run=options.dry_run, secrets=kept, environment=plain)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(_attempt(job, run, found, options, mask, signals, reporting))
+            return runner.run(_attempt(job, run, found, store, options, mask, signals, reporting))
         except Faults as refused:
             return tell(refused, mask)
 
@@ -101,6 +99,7 @@ async def _attempt(
     job: type[Job[Any]],
     run: Run[Any],
     found: Settings,
+    room: Room,
     options: argparse.Namespace,
     mask: Mask,
     signals: Signals,
@@ -110,25 +109,18 @@ async def _attempt(
     stop = Stop()
     signals.hand_to(stop)
     task = await metadata.task(found)
-    assert found.database_url is not None, "checked above"
-    run.database_url = found.database_url
+    run.database_url = found.database_url or ""
     run.limits = limits = _limits(job, found)
     rates = _rates(limits)
     run.permits = {name: rate.acquire for name, rate in rates.items()}
-    links = [
-        Link(found.database_url, f"{job.name} store"),
-        *(
-            Link(found.replica_url or found.database_url, f"{job.name} {purpose}", read_only=run.dry_run)
-            for purpose in ("pages", "count")
-        ),
-    ]
     working = job()
-    try:
+    async with AsyncExitStack() as opened:
+        opened.callback(signals.ignore)
         parts = Parts(
             job=working,
             run=run,
-            source=_source(working, run, *links[1:]),
-            store=PostgresStore(links[0], found.lease_s),
+            source=await _source(working, run, found, opened),
+            store=await opened.enter_async_context(room.opened(found, job.name)),
             limits=limits,
             rates=rates,
             stop=stop,
@@ -149,9 +141,6 @@ async def _attempt(
             patience_s=found.database_budget_s,
         )
         summary = await attempt(parts)
-    finally:
-        await asyncio.gather(*(link.close() for link in links))
-        signals.ignore()
     return summary.exit_code
 
 
@@ -198,13 +187,21 @@ def _job_environment(job: type[Job[Any]], faults: list[str]) -> tuple[dict[str, 
     return kept, plain
 
 
-def _source(job: Job[Any], run: Run[Any], link: Link, aside: Link) -> Source:
+async def _source(job: Job[Any], run: Run[Any], found: Settings, opened: AsyncExitStack) -> Source:
+    """Ask the job for its source; one that reads from PostgreSQL is connected."""
     try:
         source = job.source(run)
     except Exception as error:  # whatever it is, the job's author must hear of it before any record is touched
         raise Faults([f"source() of {run.job} raised {type(error).__name__}: {error}"]) from error
-    if isinstance(source, PostgresQuery):
-        source.connect(link, aside)
+    if isinstance(source, Connecting):
+        if found.database_url is None:
+            raise Faults([f"{run.job} reads from PostgreSQL: set DATABASE_URL"])
+
+        from worker.database import Link
+
+        url = found.replica_url or found.database_url
+        links = [Link(url, f"{run.job} {purpose}", read_only=run.dry_run) for purpose in ("pages", "count")]
+        source.connect(*[await opened.enter_async_context(link) for link in links])
     return source
 
 

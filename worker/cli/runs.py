@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from worker import registry
-from worker.cli.database import reading
+from worker.cli.store import reading
 from worker.errors import Faults
 from worker.report import words
 from worker.runs import AttemptView, LetterView, RunView
