@@ -153,10 +153,11 @@ class DynamoStore:
         if run is None or not busy(await self._lease(run.lease), run):
             rests = run is not None and run.status not in (RUNNING, PENDING)
             return Verdict.of(run.status) if run is not None and rests else Verdict.INTERRUPTED
-        same = before is not None and before[0] == run.revision
-        self._followed = before if same else (run.revision, monotonic())
-        assert self._followed is not None
-        return Verdict.INTERRUPTED if monotonic() - self._followed[1] > self.lease_s else None
+        if before is None or before[0] != run.revision:
+            self._followed = run.revision, monotonic()
+            return None
+        self._followed = before
+        return Verdict.INTERRUPTED if monotonic() - before[1] > self.lease_s else None
 
     async def stand_aside(self, claim: Claim, verdict: Verdict, detail: str) -> None:
         """Record that a run was not begun because another one is going on."""

@@ -48,9 +48,11 @@ async def _fault(table: Table, operation: str) -> str | None:
 
 def _said(table: Table, operation: str, error: Permanent) -> str:
     if error.type == "ResourceNotFoundException":
-        return f"the run store's table {table.name!r} (RUN_TABLE) is not there: run python -m worker migrate"
+        return (
+            f"the run store's table {table.name!r} (RUN_TABLE) is not there, or not whole: run python -m worker migrate"
+        )
     if error.type == "ValidationException":
-        return f"table {table.name!r} (RUN_TABLE) is not a run store, or not up to date: run python -m worker migrate ({error})"
+        return f"table {table.name!r} (RUN_TABLE) is no run store, or not whole: run python -m worker migrate ({error})"
     if error.type in ("AccessDeniedException", "AccessDenied"):
         return f"table {table.name!r} (RUN_TABLE) refuses the run store: allow dynamodb:{operation} on it and on its indexes"
     return f"table {table.name!r} (RUN_TABLE) refuses the run store: {error}"
