@@ -10,7 +10,8 @@ from typing import Any
 
 from worker import registry
 from worker.cli.arguments import COMMANDS
-from worker.cli.database import migrated
+from worker.cli.store import room
+from worker.environment import settings
 from worker.errors import Faults
 from worker.job import Job
 
@@ -69,11 +70,12 @@ def _needs(job: type[Job[Any]], seed: Any, environ: Mapping[str, str]) -> set[st
 async def _prepare(started: Any, seeds: Iterable[Any], records: int, environ: Mapping[str, str]) -> None:
     """Make the run store and fill what was started, and that alone: what the environment names is not ours to fill."""
     environment = started.environment
-    os.environ.update(environment)
-    if url := environment.get("DATABASE_URL"):
-        await migrated(url)
-    elif "AWS_ENDPOINT_URL" in environment and not environ.get("DATABASE_URL"):
+    if "AWS_ENDPOINT_URL" in environment and "DATABASE_URL" not in environment and not environ.get("DATABASE_URL"):
         environment["RUN_TABLE"] = _RUN_TABLE
+    os.environ.update(environment)
+    if {"DATABASE_URL", "RUN_TABLE"} & environment.keys():
+        found = settings(environment)
+        await room(found).made(found)
     for seed in seeds:
         if theirs := sorted(set(seed.needs) - set(started.servers)):
             names = " and ".join(_room("stack").PROVIDED[name] for name in theirs)
