@@ -155,11 +155,11 @@ async def trial(table: CutTable, number: int, when: str, error: Exception) -> No
 
 @pytest.mark.parametrize("error", [Killed(), Transient("no answer")], ids=["killed", "no answer"])
 async def test_dynamodb_cut_at_some_calls(table: CutTable, error: Exception) -> None:
-    """At every third call, before it is sent and after it was done, in turn."""
+    """At every third call, after it was done and before it is sent, in turn."""
     calls = await undisturbed(table)
     assert calls >= 30
     for number in range(1, calls, 3):
-        await trial(table, number, "before" if number % 2 else "after", error)
+        await trial(table, number, "after" if number % 2 else "before", error)
 
 
 @pytest.mark.soak

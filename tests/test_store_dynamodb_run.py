@@ -1,9 +1,11 @@
 """A job without PostgreSQL, as its users run it: killed, succeeded, fenced off, replayed, shown, all by its DynamoDB table."""
 
+import asyncio
 import json
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from worker_process import Worker, finished, worker
 
 from worker.store.table import Table
 from worker.store.table_making import migrate
+from worker.testing.elsewhere import World as Elsewhere
+from worker.testing.report import Report
 
 ROOT = Path(__file__).parent.parent
 RUN = "stamp-objects:night"
@@ -149,3 +153,22 @@ async def test_run_without_any_store_is_refused(world: World) -> None:
         2,
         True,
     )
+
+
+@pytest.mark.soak
+async def test_run_without_postgresql_survives_anywhere(
+    world: World, kill_anywhere: Callable[..., Awaitable[Report]]
+) -> None:
+    """Killed, stopped, started twice and frozen at random instants, each run in a bucket of its own, it ends the same."""
+
+    @asynccontextmanager
+    async def fresh() -> AsyncIterator[Elsewhere]:
+        own = World(world.aws, "")
+
+        async def rows() -> dict[str, list[str]]:
+            return {"bucket": await asyncio.to_thread(own.stamped)}
+
+        yield Elsewhere(own.environment, rows)
+
+    report = await kill_anywhere("stamp-objects", world=fresh, seed=5, kills=20, stops=5, pairs=6, freezes=4)
+    assert report.records == 40

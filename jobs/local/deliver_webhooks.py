@@ -1,5 +1,1 @@
 """Webhooks for deliver-webhooks: `records` of them in a queue, for five receivers; one in a thousand is no webhook."""
-
-import json
-from itertools import batched
-from typing import Any

@@ -1,8 +1,10 @@
 """One call that puts a job on trial: kill it, stop it, start it twice, freeze it, take its database away."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from worker.testing.databases import Restart, cut, restart_database
+from worker.testing.elsewhere import Fresh
 from worker.testing.holders import freeze, start_twice
 from worker.testing.kills import kill, kill_at_commits, stop
 from worker.testing.report import Report
@@ -12,8 +14,9 @@ from worker.testing.trial import Calls, Subject, Trial
 async def kill_anywhere(
     job: str,
     *,
-    database: str,
-    environment: Mapping[str, str],
+    database: str | None = None,
+    world: Fresh | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
     seed: int,
     compare: Sequence[str] | None = None,
     except_columns: Sequence[str] = (),
@@ -29,13 +32,19 @@ async def kill_anywhere(
 ) -> Report:
     """Run a job on copies of a database, disturb it so many times in each way, and hold that each copy ends the same.
 
-    `database` is never changed, and nobody may be connected to it. `compare` names the tables (all, but for the run store's),
+    `database` is never changed, and nobody may be connected to it. A job without PostgreSQL is given a fresh `world` for each run
+    instead; there are no commits, cuts and restarts for it. `compare` names the tables (all, but for the run store's),
     `except_columns` what may differ (times). `calls` gives how often each outside call was made so far. Raises AssertionError
     with the seed, what broke it, and the rows that differ.
     """
+    if (database is None) == (world is None):
+        raise ValueError("kill_anywhere is given either database or world")
+    if world is not None and (commits or cuts or restarts):
+        raise ValueError("commits, cuts and restarts are for a database: ask for kills, stops, pairs and freezes")
     subject = Subject(
         job=job,
         database=database,
+        world=world,
         environment=environment,
         compare=compare,
         except_columns=except_columns,

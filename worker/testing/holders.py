@@ -40,7 +40,8 @@ async def _start_both(trial: Trial, running: Round, other_key: str, arguments: t
 
 async def freeze(trial: Trial, count: int) -> None:
     """Freeze holders for longer than their lease, in turn: with a successor, in a page commit with one, without."""
-    ways = (_freeze_and_succeed, _freeze_in_commit, _freeze_alone)
+    in_commit = (_freeze_in_commit,) if trial.subject.database else ()
+    ways = (_freeze_and_succeed, *in_commit, _freeze_alone)
     for number in range(count):
         async with trial.round(FREEZES) as running, running.attempt() as holder:
             await holder.until(holder.at_work, trial.subject.within_s)

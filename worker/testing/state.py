@@ -76,7 +76,7 @@ async def copied(url: str) -> AsyncIterator[str]:
         await _run(url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-async def state(url: str, run_id: str, tables: Sequence[str] | None, except_columns: Sequence[str]) -> State:
+async def state(url: str, tables: Sequence[str] | None, except_columns: Sequence[str], run_id: str) -> State:
     """Read what a run left behind; without `tables` all of them, but for the run store's own."""
     connection = await asyncpg.connect(url)
     try:

@@ -3,16 +3,21 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from worker.testing.attempt import Attempt
+from worker.testing.elsewhere import Fresh, left_in, populated
 from worker.testing.proxy import Proxy
 from worker.testing.report import Report
 from worker.testing.state import State, copied, state
 
 RUN_KEY = "trial"
+
+ReadState = Callable[[str], Awaitable[State]]
+"""Reads what a run, by its name, left behind."""
 
 Calls = Callable[[], Mapping[str, int]]
 
@@ -22,7 +27,8 @@ class Subject:
     """The job, its small data set, and how to look at both."""
 
     job: str
-    database: str
+    database: str | None
+    world: Fresh | None
     environment: Mapping[str, str]
     compare: Sequence[str] | None = None
     except_columns: Sequence[str] = ()
@@ -57,7 +63,7 @@ class Trial:
             async with running.attempt() as attempt:
                 code = await running.code(attempt)
             self.report.duration_s = clock() - began
-            self.commits = running.proxy.commits
+            self.commits = running.proxy.commits if self.subject.database else 0
             if code not in (0, 1):
                 raise AssertionError(f"undisturbed {subject.job} ends with {code}:{attempt.last_words}")
             self._undisturbed = left = await running.left()
@@ -82,8 +88,14 @@ class Trial:
 
     @asynccontextmanager
     async def _copy(self) -> AsyncIterator["Round"]:
-        async with copied(self.subject.database) as url, Proxy(url) as proxy:
-            yield Round(self.subject, url, proxy)
+        subject = self.subject
+        if subject.world is not None:
+            async with populated(subject.world) as (world, environment):
+                yield Round(subject, environment, partial(left_in, world, environment))
+        elif subject.database is not None:
+            async with copied(subject.database) as url, Proxy(url) as proxy:
+                read = partial(state, url, subject.compare, subject.except_columns)
+                yield Round(subject, {"DATABASE_URL": proxy.url}, read, proxy)
 
     def _told(self, running: "Round", faults: list[str]) -> str:
         happened = "".join(f"\n  - {what}" for what in running.history)
@@ -98,8 +110,10 @@ class Trial:
 class Round:
     """One run on one copy of the data set, behind a proxy; over several attempts if it must be."""
 
-    def __init__(self, subject: Subject, url: str, proxy: Proxy) -> None:
-        self._subject, self._url, self.proxy = subject, url, proxy
+    def __init__(
+        self, subject: Subject, environment: Mapping[str, str], read: ReadState, proxy: Proxy | None = None
+    ) -> None:
+        self._subject, self._environment, self._read, self._proxy = subject, environment, read, proxy
         self.history: list[str] = []
         """What was done to it, in words."""
         self.attempts = 0
@@ -107,6 +121,12 @@ class Round:
         self.run_key = RUN_KEY
         """Of the run that does the work."""
         self.last_words = ""
+
+    @property
+    def proxy(self) -> Proxy:
+        """Give what stands before the copy of the database."""
+        assert self._proxy is not None, "asked for only where there is a database"
+        return self._proxy
 
     @asynccontextmanager
     async def attempt(
@@ -116,7 +136,7 @@ class Round:
         self.attempts += 1
         given = {
             **self._subject.environment,
-            "DATABASE_URL": self.proxy.url,
+            **self._environment,
             "LEASE": f"{self._subject.lease_s:g}",
             **environment,
         }
@@ -138,5 +158,4 @@ class Round:
 
     async def left(self) -> State:
         """Read what the run left behind."""
-        subject = self._subject
-        return await state(self._url, f"{subject.job}:{self.run_key}", subject.compare, subject.except_columns)
+        return await self._read(f"{self._subject.job}:{self.run_key}")
