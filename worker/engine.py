@@ -91,6 +91,7 @@ class Engine:
         self._ending = False  # no slot takes another record
         self._closing = False  # the committer commits a last time
         self._breathe_at, self._breathing = clock() + _BREATH_S, False
+        self._straight_until = -inf  # so long a slot takes rows without a look at anything else: a tenth of no-op work's time
         self._batch_size = limits.page_size
         self._held_up: Counter[str] = Counter()
         self._seen: deque[tuple[float, int]] = deque(maxlen=20)
@@ -180,21 +181,16 @@ class Engine:
         process, run, plain = self._job.process, self._run, self.ledger.plain
         while not self._ending and stop.reason is None:
             now = clock()
-            if now > self._breathe_at:
-                await self._breathe()
-                continue
-            if supply.stock <= self._claims:
-                await self._rest()
-                continue
-            if gate.credit > 1:
+            if now < self._straight_until and supply.rows and gate.credit > 1:
                 gate.credit -= 1
-            elif not gate.try_acquire():
-                await self._permit(gate)
+                supply.taken_at = now
+                supply.last = taken = record = supply.rows.pop()
+                read_at = supply.read_at
+            else:
+                if (taken := await self._next(slot)) is None:
+                    continue
                 now = clock()
-            taken = supply.take(now)
-            if taken is None:
-                continue
-            record, read_at = (taken.record, taken.read_at) if type(taken) is Parked else (taken, supply.read_at)
+                record, read_at = (taken.record, taken.read_at) if type(taken) is Parked else (taken, supply.read_at)
             slot.started, slot.taken = now, taken
             try:
                 outcome = await process(record, run)
@@ -217,6 +213,24 @@ class Engine:
             if ledger.uncommitted >= self._batch_size and not self._ending:
                 await self._hand_over()
 
+    async def _next(self, slot: Slot) -> Record | Parked | None:
+        """Look at everything that comes before the next row, and take what is to be taken; None to look again."""
+        supply, gate = self.supply, self._gate
+        if self._clock() > self._breathe_at:
+            await self._breathe()
+            return None
+        if supply.stock <= self._claims:
+            await self._rest()
+            return None
+        if not gate.try_acquire():
+            await self._permit(gate)
+        slot.taken = taken = supply.take(self._clock())
+        if type(taken) is Parked:
+            self._wake()  # the window of open keys may have room again
+        if taken is not None:
+            self._straight_until = min(self._breathe_at, supply.straight_until)
+        return taken
+
     async def _breathe(self) -> None:
         """Let everything else run, once for all slots together: for two rounds, so that what the first wrote is sent."""
         if not self._breathing:
@@ -230,7 +244,11 @@ class Engine:
 
     def _breathe_soon(self) -> None:
         """Breathe before the next record: a page was begun, and the query for the one after it is to go out."""
-        self._breathe_at = -inf
+        self._breathe_at = self._straight_until = -inf
+
+    def _look_up(self) -> None:
+        """Leave the straight way: something may come before the next row."""
+        self._straight_until = -inf
 
     async def _permit(self, gate: RateLimit) -> None:
         self._claims += 1
@@ -250,6 +268,7 @@ class Engine:
 
     def _unlucky(self, slot: Slot, taken: Record | Parked, read_at: float, error: BaseException) -> None:
         """Decide about a try that raised: again later, or failed."""
+        self._look_up()
         if slot.expired:
             error = TimeoutError(f"no outcome within the record timeout of {self._limits.record_timeout:g} s")
         parked = self._parked(taken, read_at)
@@ -313,6 +332,7 @@ class Engine:
 
         To wake all of them for each page of a job that is done with it before they are awake took a tenth of its time.
         """
+        self._look_up()
         if self.complete:
             self._settled.set()
         for _ in range(min(2, len(self._idle), self.supply.stock - self._claims)):
