@@ -62,6 +62,7 @@ def fast_sqs(sqs_server: Aws, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
     return sqs_server
 
 
+@pytest.fixture(scope="session")
 def dynalite_server() -> Iterator[str]:
     """Give the URL of the session's dynalite."""
     with dynalite() as url:

@@ -178,6 +178,7 @@ async def test_source_feeds_the_engine(world: World) -> None:
 @pytest.mark.soak
 async def test_source_feeds_the_engine_in_flat_memory(world: World) -> None:
     """100,000 records take no more memory than the first 10,000 of them."""
+    needs(world, "bulk")
     await world.insert(range(1, 100_001))
     peaks: list[int] = []
     tracemalloc.start()

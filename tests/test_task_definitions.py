@@ -37,7 +37,8 @@ def misfits(definition: dict[str, Any], name: str, job: type[Job[Any]]) -> Itera
     secret = {each["name"] for each in worker["secrets"]}
     if definition["family"] != name or worker["command"] != [name] or plain.get("DD_SERVICE") != name:
         yield "one job, one name: family, command and DD_SERVICE"
-    yield from (f"secret {wanted}" for wanted in sorted({"DATABASE_URL", *job.secrets} - secret))
+    store = set() if "RUN_TABLE" in plain else {"DATABASE_URL"}
+    yield from (f"secret {wanted}" for wanted in sorted({*store, *job.secrets} - secret))
     yield from (
         f"environment {key}" for key, default in job.environment.items() if default is None and key not in plain
     )

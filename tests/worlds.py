@@ -16,7 +16,7 @@ class World(Protocol):
     """Records with ids from 1 on, which can come, go and change while a source is read; it begins empty."""
 
     lacks: Mapping[str, str]
-    """What it cannot do, and why: `insert` and `delete` while it is read, `change`, `records` by key."""
+    """What it cannot do, and why: `insert` and `delete` while it is read, `change`, `records` by key, `bulk`: 100,000 at once."""
 
     async def __aenter__(self) -> Self:
         """Start what it needs."""

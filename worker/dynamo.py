@@ -36,9 +36,14 @@ def key_names(schema: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
 
 
 def expressions(names: Mapping[str, str], values: Mapping[str, Any], **texts: str | None) -> dict[str, Any]:
-    """Give a request's expressions with the names and values that they use: DynamoDB refuses those that are not used."""
+    """Give a request's expressions with the names and values that they use: DynamoDB refuses those that are not used.
+
+    Raises ValueError for a name or a value that is used and not given.
+    """
     said = {name: text for name, text in texts.items() if text}
     used = {token for text in said.values() for token in _TOKEN.findall(text)}
+    if unknown := sorted(token for token in used - {*names, *values} if token[0] in "#:"):
+        raise ValueError(f"{', '.join(unknown)} in {', '.join(map(repr, said.values()))} has neither name nor value")
     their_names = {token: name for token, name in names.items() if token in used}
     their_values = {token: value for token, value in values.items() if token in used}
     return (

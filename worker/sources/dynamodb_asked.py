@@ -20,6 +20,9 @@ class Asked:
     projection: Sequence[str]
     how: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.pages(())  # what is said wrongly is heard of where it is said
+
     @property
     def operation(self) -> str:
         """Name the operation that reads page by page."""
