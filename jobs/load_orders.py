@@ -38,27 +38,18 @@ class LoadOrders(Job[Day]):
 
     LOADED = "SELECT FROM sales_parts WHERE object = $1 AND etag = $2"
 
-    STAGE = """
-        CREATE TEMP TABLE IF NOT EXISTS staged ON COMMIT DROP AS
-        SELECT order_id, day, customer_id, country, currency, amount, note FROM sales LIMIT 0; TRUNCATE staged"""
-
     REPLACE = """
         WITH loaded AS (
-            INSERT INTO sales_parts (object, etag) SELECT * FROM unnest($2::text[], $3::text[])
-            ON CONFLICT (object) DO UPDATE SET etag = EXCLUDED.etag RETURNING substring(object FROM '/(\\d+)[.]')::bigint AS part
-        ), gone AS (
-            DELETE FROM sales USING loaded
-            WHERE day = $1 AND order_id / 1000 = part AND order_id NOT IN (SELECT order_id FROM staged)
-        )
-        INSERT INTO sales (order_id, day, customer_id, country, currency, amount, note) SELECT * FROM staged
-        ON CONFLICT (order_id) DO UPDATE SET (day, customer_id, country, currency, amount, note) =
-            (EXCLUDED.day, EXCLUDED.customer_id, EXCLUDED.country, EXCLUDED.currency, EXCLUDED.amount, EXCLUDED.note)"""
+            INSERT INTO sales_parts SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (object) DO UPDATE SET etag = EXCLUDED.etag
+            RETURNING split_part(object, '/', 2)::date AS of, substring(object, '(\\d+)[.]')::bigint AS part),
+        gone AS (DELETE FROM sales USING loaded WHERE day = of AND order_id / 1000 = part AND order_id NOT IN (SELECT order_id FROM staged))
+        INSERT INTO sales SELECT * FROM staged ON CONFLICT (order_id) DO UPDATE SET (day, customer_id, country, currency, amount, note)
+            = (EXCLUDED.day, EXCLUDED.customer_id, EXCLUDED.country, EXCLUDED.currency, EXCLUDED.amount, EXCLUDED.note)"""
 
     def source(self, run: Run[Day]) -> Source:
         return s3.objects(run, run.environment["ORDERS_BUCKET"], f"clean/{run.scope.date}/", suffix=".csv.gz")
 
     async def open(self, run: Run[Day]) -> None:
-        self.day = run.scope.date
         self.database = await run.enter(Database(run))
         self.bucket = await run.enter(Bucket(run, run.environment["ORDERS_BUCKET"]))
 
@@ -71,7 +62,7 @@ class LoadOrders(Job[Day]):
         return done([chunk async for chunk in self.bucket.stream(clean["key"], gzip=True)])
 
     async def write(self, results: Results, connection: Connection) -> None:
-        await connection.execute(self.STAGE)
+        await connection.execute("CREATE TEMP TABLE IF NOT EXISTS staged (LIKE sales) ON COMMIT DROP; TRUNCATE staged")
         for chunks in columns(results, VALUE)[0]:
             await connection.copy_to_table("staged", source=BytesIO(b"".join(chunks)), format="csv", header=True)
-        await connection.execute(self.REPLACE, self.day, *columns(results, "key", "etag"))
+        await connection.execute(self.REPLACE, *columns(results, "key", "etag"))

@@ -47,12 +47,14 @@ class Bucket:
             found += [entry["Key"] for entry in page.get("Contents", ())]
         return found
 
-    async def stream(self, key: str, version: str | None = None, *, gzip: bool = False) -> AsyncIterator[bytes]:
+    async def stream(
+        self, key: str, version: str | None = None, *, etag: str | None = None, gzip: bool = False
+    ) -> AsyncIterator[bytes]:
         """Give an object's bytes in chunks, over cut connections too; `gzip` unpacks them.
 
-        Raises Permanent for an object that is replaced meanwhile, or is no gzip.
+        Raises Permanent for an object that is replaced meanwhile, does not have that ETag, or is no gzip.
         """
-        body, inflater = Body(self._client, self.name, key, version=version), Inflater()
+        body, inflater = Body(self._client, self.name, key, version=version, etag=etag), Inflater()
         try:
             while chunk := await body.read():
                 for piece in inflater.feed(chunk) if gzip else (chunk,):
