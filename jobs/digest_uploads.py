@@ -51,20 +51,16 @@ class DigestUploads(Job[Uploads]):
         self.uploads = await run.enter(Bucket(run, self.bucket))
         self.digests = await run.enter(Table(run, run.environment["DIGESTS_TABLE"]))
 
-    async def process(self, upload: Record, run: Run[Uploads]) -> Outcome:
-        item = {
-            "object": f"{self.bucket}/{upload['key']}",
-            "etag": upload["etag"],
-            "written": str(upload["last_modified"]),
-        }
+    async def process(self, file: Record, run: Run[Uploads]) -> Outcome:
+        item = {"object": f"{self.bucket}/{file['key']}", "etag": file["etag"], "written": str(file["last_modified"])}
         known = await self.digests.get(item)
         if known and (known["etag"] == item["etag"] or known["written"] > item["written"]):
             return skipped("digested before")
         digest, lines = sha256(), 0
-        async for chunk in self.uploads.stream(upload["key"], upload["version"], etag=upload["etag"]):
+        async for chunk in self.uploads.stream(file["key"], file["version"], etag=file["etag"]):
             digest.update(chunk)
             lines += chunk.count(b"\n")
-        return done(item | {"size": upload["size"], "sha256": digest.hexdigest(), "lines": lines})
+        return done(item | {"size": file["size"], "sha256": digest.hexdigest(), "lines": lines})
 
     async def write(self, results: Results, connection: Connection) -> None:
         await self.digests.put(columns(results, VALUE)[0])
