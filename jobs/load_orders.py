@@ -1,8 +1,26 @@
 """Load a day's clean orders from S3 into PostgreSQL by COPY, a part at a time: the last of three steps."""
 
 from datetime import date
+from io import BytesIO
 
-from worker import Bucket, Database, Job, Limits, Outcome, Record, Run, Scope, Source, done, s3
+from worker import (
+    VALUE,
+    Bucket,
+    Connection,
+    Database,
+    Job,
+    Limits,
+    Outcome,
+    Record,
+    Results,
+    Run,
+    Scope,
+    Source,
+    columns,
+    done,
+    s3,
+    skipped,
+)
 
 
 class Day(Scope):
@@ -12,20 +30,21 @@ class Day(Scope):
 
 
 class LoadOrders(Job[Day]):
-    """Each part replaces its own rows in one transaction; what is the same already is not written again."""
+    """Exactly once: a part replaces its own rows, and is noted as loaded, within the page commit."""
 
-    limits = Limits(concurrency=4, record_timeout=300)
+    limits = Limits(concurrency=4, page_size=10)
     environment = {"ORDERS_BUCKET": None}
     one_per_scope = True
 
-    STAGE = "CREATE TEMP TABLE staged ON COMMIT DROP AS SELECT order_id, day, customer_id, country, currency, amount, note FROM sales LIMIT 0"
+    LOADED = "SELECT FROM sales_parts WHERE object = $1 AND etag = $2"
 
     REPLACE = """
-        WITH gone AS (DELETE FROM sales WHERE day = $1 AND order_id / 1000 = $2 AND order_id NOT IN (SELECT order_id FROM staged))
-        INSERT INTO sales AS was (order_id, day, customer_id, country, currency, amount, note) SELECT * FROM staged
-        ON CONFLICT (order_id) DO UPDATE SET (day, customer_id, country, currency, amount, note) =
-            (EXCLUDED.day, EXCLUDED.customer_id, EXCLUDED.country, EXCLUDED.currency, EXCLUDED.amount, EXCLUDED.note)
-        WHERE was IS DISTINCT FROM EXCLUDED"""
+        WITH loaded AS (
+            INSERT INTO sales_parts SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (object) DO UPDATE SET etag = EXCLUDED.etag
+            RETURNING split_part(object, '/', 2)::date AS of, substring(object, '(\\d+)[.]')::bigint AS part),
+        gone AS (DELETE FROM sales USING loaded WHERE day = of AND order_id / 1000 = part AND order_id NOT IN (SELECT order_id FROM staged))
+        INSERT INTO sales SELECT * FROM staged ON CONFLICT (order_id) DO UPDATE SET (day, customer_id, country, currency, amount, note)
+            = (EXCLUDED.day, EXCLUDED.customer_id, EXCLUDED.country, EXCLUDED.currency, EXCLUDED.amount, EXCLUDED.note)"""
 
     def source(self, run: Run[Day]) -> Source:
         return s3.objects(run, run.environment["ORDERS_BUCKET"], f"clean/{run.scope.date}/", suffix=".csv.gz")
@@ -38,11 +57,12 @@ class LoadOrders(Job[Day]):
         return await self.bucket.lacking(f"raw/{run.scope.date}/parts", f"clean/{run.scope.date}/")
 
     async def process(self, clean: Record, run: Run[Day]) -> Outcome:
-        part = int(clean["key"].rpartition("/")[2].removesuffix(".csv.gz"))
-        if not run.dry_run:
-            rows = self.bucket.stream(clean["key"], gzip=True)
-            async with self.database.transaction() as connection:
-                await connection.execute(self.STAGE)
-                await connection.copy_to_table("staged", source=rows, format="csv", header=True)
-                await connection.execute(self.REPLACE, run.scope.date, part)
-        return done(clean["key"])
+        if await self.database.fetch(self.LOADED, clean["key"], clean["etag"]):
+            return skipped("unchanged")
+        return done([chunk async for chunk in self.bucket.stream(clean["key"], gzip=True)])
+
+    async def write(self, results: Results, connection: Connection) -> None:
+        await connection.execute("CREATE TEMP TABLE IF NOT EXISTS staged (LIKE sales) ON COMMIT DROP; TRUNCATE staged")
+        for chunks in columns(results, VALUE)[0]:
+            await connection.copy_to_table("staged", source=BytesIO(b"".join(chunks)), format="csv", header=True)
+        await connection.execute(self.REPLACE, *columns(results, "key", "etag"))

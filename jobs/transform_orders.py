@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from worker import Bucket, Job, Limits, Outcome, Record, Run, Scope, Source, done, s3
+from worker import Bucket, Job, Limits, Outcome, Record, Run, Scope, Source, done, s3, skipped
 
 
 class Day(Scope):
@@ -16,7 +16,7 @@ class Day(Scope):
 class TransformOrders(Job[Day]):
     """Cancelled orders are left out; a part that cannot be read fails as a whole, and is replayed as a whole."""
 
-    limits = Limits(concurrency=4, record_timeout=120)
+    limits = Limits(concurrency=4, record_timeout=60)
     environment = {"ORDERS_BUCKET": None}
     one_per_scope = True
 
@@ -31,9 +31,11 @@ class TransformOrders(Job[Day]):
 
     async def process(self, raw: Record, run: Run[Day]) -> Outcome:
         key = raw["key"].replace("raw/", "clean/").replace(".jsonl", ".csv")
+        if await self.bucket.is_made_of(raw["etag"], key):
+            return skipped("unchanged")
         if not run.dry_run:
             orders = (clean(order) async for order in self.bucket.lines(raw["key"]) if order["status"] != "cancelled")
-            run.counters["bytes"] += await self.bucket.upload_lines(key, orders, form="csv")
+            run.counters["bytes"] += await self.bucket.upload_lines(key, orders, form="csv", source=raw["etag"])
         return done(key)
 
 

@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 CHUNK = 256 * 1024
 """So many bytes of a body are held at once, at most."""
+SOURCE = "source"
+"""The metadata that names what an object was made of."""
 _PAUSES_S = (0.1, 0.5, 2.0)
 """Before what failed in passing is tried again; then it is the engine's to retry."""
 
@@ -24,6 +26,7 @@ def described(key: str, answer: Mapping[str, Any]) -> Record:
         "etag": answer["ETag"].strip('"'),
         "last_modified": answer["LastModified"],
         "version": answer.get("VersionId"),
+        "source": answer.get("Metadata", {}).get(SOURCE),  # a listing does not tell it
     }
 
 

@@ -10,7 +10,7 @@ from worker.gzip import Inflater, packed
 from worker.job import Run
 from worker.lines import Form, Reading, Writing
 from worker.object_lines import ObjectLines
-from worker.objects import CHUNK, Body, again, head
+from worker.objects import CHUNK, SOURCE, Body, again, head
 from worker.source import Record
 
 _PART = 8 * 1024 * 1024
@@ -37,7 +37,7 @@ class Bucket:
         await self._client.__aexit__(*exc_info)
 
     async def head(self, key: str, version: str | None = None) -> Record | None:
-        """Give key, size, etag, last_modified and version of an object; None: it is not there."""
+        """Give key, size, etag, last_modified, version and source of an object; None: it is not there."""
         return await head(self._client, self.name, key, version)
 
     async def keys(self, prefix: str = "") -> list[str]:
@@ -47,12 +47,14 @@ class Bucket:
             found += [entry["Key"] for entry in page.get("Contents", ())]
         return found
 
-    async def stream(self, key: str, version: str | None = None, *, gzip: bool = False) -> AsyncIterator[bytes]:
+    async def stream(
+        self, key: str, version: str | None = None, *, etag: str | None = None, gzip: bool = False
+    ) -> AsyncIterator[bytes]:
         """Give an object's bytes in chunks, over cut connections too; `gzip` unpacks them.
 
-        Raises Permanent for an object that is replaced meanwhile, or is no gzip.
+        Raises Permanent for an object that is replaced meanwhile, does not have that ETag, or is no gzip.
         """
-        body, inflater = Body(self._client, self.name, key, version=version), Inflater()
+        body, inflater = Body(self._client, self.name, key, version=version, etag=etag), Inflater()
         try:
             while chunk := await body.read():
                 for piece in inflater.feed(chunk) if gzip else (chunk,):
@@ -79,11 +81,18 @@ class Bucket:
         finally:
             lines.close()
 
-    async def put(self, key: str, body: bytes, *, content_type: str | None = None) -> None:
-        """Write a whole object, in place of what was there."""
-        await self._call("put_object", Key=key, Body=body, **_typed(content_type))
+    async def put(self, key: str, body: bytes, *, content_type: str | None = None, source: str | None = None) -> None:
+        """Write a whole object, in place of what was there; `source` is what `is_made_of` compares."""
+        await self._call("put_object", Key=key, Body=body, **_told(content_type, source))
 
-    async def upload(self, key: str, chunks: AsyncIterator[bytes], *, content_type: str | None = None) -> int:
+    async def upload(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        content_type: str | None = None,
+        source: str | None = None,
+    ) -> int:
         """Write an object from chunks, of which two parts are held at most; give its size.
 
         The object appears when all of it is there, or not at all: what fails in the middle is aborted. (A killed process
@@ -93,9 +102,9 @@ class Bucket:
         first = await anext(parts, b"")
         second = await anext(parts, None)
         if second is None:
-            await self.put(key, first, content_type=content_type)
+            await self.put(key, first, content_type=content_type, source=source)
             return len(first)
-        upload = (await self._call("create_multipart_upload", Key=key, **_typed(content_type)))["UploadId"]
+        upload = (await self._call("create_multipart_upload", Key=key, **_told(content_type, source)))["UploadId"]
         try:
             return await self._send(key, upload, first, second, parts)
         except BaseException:
@@ -104,12 +113,23 @@ class Bucket:
             raise
 
     async def upload_lines(
-        self, key: str, records: AsyncIterator[Mapping[str, Any]], *, form: Form = "jsonl", gzip: bool | None = None
+        self,
+        key: str,
+        records: AsyncIterator[Mapping[str, Any]],
+        *,
+        form: Form = "jsonl",
+        gzip: bool | None = None,
+        source: str | None = None,
     ) -> int:
         """Write records as the lines of an object, as `lines` reads them; give its size. The same records make the same object."""
         line = Writing(form)
         chunks = _joined(line(record) async for record in records)
-        return await self.upload(key, packed(chunks) if _is_packed(key, gzip) else chunks)
+        return await self.upload(key, packed(chunks) if _is_packed(key, gzip) else chunks, source=source)
+
+    async def is_made_of(self, source: str, key: str) -> bool:
+        """Tell whether an object is there that was written with this `source`, such as the ETag of what it was made of."""
+        found = await self.head(key)
+        return found is not None and found["source"] == source
 
     async def announce(self, manifest: str, names: Iterable[str]) -> None:
         """Write down which objects there will be, for whoever needs all of them to hold them to it, by `lacking`."""
@@ -179,5 +199,6 @@ def _is_packed(key: str, gzip: bool | None) -> bool:
     return key.endswith(".gz") if gzip is None else gzip
 
 
-def _typed(content_type: str | None) -> dict[str, Any]:
-    return {} if content_type is None else {"ContentType": content_type}
+def _told(content_type: str | None, source: str | None) -> dict[str, Any]:
+    told: dict[str, Any] = {} if content_type is None else {"ContentType": content_type}
+    return told if source is None else told | {"Metadata": {SOURCE: source}}

@@ -1,0 +1,144 @@
+"""The pipeline of orders from outside: extract, transform and load a day, and what comes of it in the table of sales."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import pytest_asyncio
+from aws import Aws
+from worker_process import finished
+
+from jobs.local._orders import DAY, extracted, ordered, transformed
+from worker.database import Link
+from worker.local.aws import Aws as Client
+from worker.store.migrate import migrate
+from worker.testing.report import Report
+
+STEPS = ("extract-orders", "transform-orders", "load-orders")
+
+SALES = "SELECT order_id, day, customer_id, country, currency, amount, note FROM sales ORDER BY order_id"
+
+STRAIGHT = """
+    SELECT id, (placed_at AT TIME ZONE 'UTC')::date, customer_id, upper(country), upper(currency), amount_cents / 100.0,
+           nullif(btrim(note, E' \\n'), '')
+    FROM orders WHERE (placed_at AT TIME ZONE 'UTC')::date = $1 AND status <> 'cancelled' ORDER BY id"""
+
+
+@dataclass
+class Orders:
+    """A database with orders, and a bucket with what the steps make of them."""
+
+    url: str
+    aws: Aws
+    bucket: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    async def seeded(self, seed: Any, records: int = 400) -> None:
+        """Bring it to where a step begins."""
+        connection = await asyncpg.connect(self.url)
+        async with Client(self.aws.url) as client:
+            given = await seed(connection, client, records, self.bucket)
+        await connection.close()
+        self.environment = {**self.aws.environment, **given, "DATABASE_URL": self.url}
+
+    async def run(self, step: str, *arguments: str) -> tuple[int, Any]:
+        """Run a step to its end; give its exit code and how it ended, or why it could not begin."""
+        code, ran = await finished(step, *arguments, **self.environment)
+        return code, ran.faults if code == 2 else ran.end["tally"]
+
+    async def sql(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Give a query's rows."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql, *arguments)]
+        finally:
+            await connection.close()
+
+    async def is_right(self) -> bool:
+        """Hold the sales against what plain SQL says they are."""
+        straight = await self.sql(STRAIGHT, DAY)
+        return len(straight) > 300 and await self.sql(SALES) == straight
+
+
+@pytest_asyncio.fixture
+async def orders(database_url: str, aws: Aws) -> AsyncIterator[Orders]:
+    """Give a database with the run store, and an empty bucket."""
+    async with Link(database_url, "test") as link:
+        await migrate(link)
+    yield Orders(database_url, aws, aws.bucket())
+
+
+async def test_orders_go_through_all_steps_and_a_second_time_change_nothing(orders: Orders) -> None:
+    """What is loaded is what plain SQL says; run again, each step finds all as it is, and no row or object is written."""
+    await orders.seeded(ordered)
+    for step in STEPS:
+        code, tally = await orders.run(step)
+        assert (code, tally["done"]) == (0, 6), step
+    assert await orders.is_right()
+    rows, objects = await orders.sql("SELECT ctid::text, xmin::text FROM sales"), contents(orders)
+    for step in STEPS:
+        code, tally = await orders.run(step)
+        assert (code, tally["skipped"]) == (0, {"unchanged": 6}), step
+    assert await orders.sql("SELECT ctid::text, xmin::text FROM sales") == rows
+    assert contents(orders) == objects
+
+
+async def test_orders_that_changed_are_loaded_anew(orders: Orders) -> None:
+    """A part replaces its own rows: changed, cancelled and late orders end as plain SQL says, the other parts stay."""
+    await orders.seeded(transformed)
+    await orders.run("load-orders")
+    assert await orders.is_right()
+    await orders.sql("UPDATE orders SET amount_cents = 7 WHERE id = 1012")
+    await orders.sql("UPDATE orders SET status = 'cancelled' WHERE id = 1025")
+    await orders.sql(
+        "INSERT INTO orders SELECT 1030, placed_at, 5, 'de', 'paid', 'eur', 100 FROM orders WHERE id = 1012"
+    )
+    await orders.seeded(transformed)
+    code, tally = await orders.run("load-orders")
+    assert (code, tally["done"], tally["skipped"]) == (0, 1, {"unchanged": 5})
+    assert await orders.is_right()
+
+
+async def test_orders_without_the_step_before_are_a_fault(orders: Orders) -> None:
+    """A step whose predecessor did not run, or not to its end, says so, and what to run; it does not succeed with less."""
+    await orders.seeded(ordered)
+    for step in STEPS[1:]:
+        code, said = await orders.run(step)
+        assert (code, "run the step that writes it first" in said[0]) == (2, True), said
+    await orders.seeded(extracted)
+    orders.aws.s3.delete_object(Bucket=orders.bucket, Key=f"raw/{DAY}/000000001.jsonl.gz")
+    code, said = await orders.run("transform-orders")
+    assert (code, f"raw/{DAY}/ lacks 1 of the 6 parts" in said[0], "(000000001)" in said[0]) == (2, True, True), said
+
+
+async def test_orders_part_that_is_damaged_fails_alone(orders: Orders) -> None:
+    """A part that is cut short becomes a dead letter that says so; the others are transformed, and it has no clean object."""
+    await orders.seeded(extracted)
+    key = f"raw/{DAY}/000000002.jsonl.gz"
+    whole = orders.aws.body(orders.bucket, key)
+    orders.aws.s3.put_object(Bucket=orders.bucket, Key=key, Body=whole[:-200])
+    code, tally = await orders.run("transform-orders", "--run-key", "night")
+    assert (code, tally["done"], tally["failed"]) == (1, 5, 1)
+    assert "clean/" + key[4:].replace("jsonl", "csv") not in orders.aws.keys(orders.bucket)
+    ((message,),) = await orders.sql("SELECT message FROM worker.dead_letters")
+    assert f"{key} is cut short" in message
+    orders.aws.s3.put_object(Bucket=orders.bucket, Key=key, Body=whole)
+    code, tally = await orders.run("transform-orders", "--run-key", "night")
+    assert (code, tally["done"]) == (0, 1)
+
+
+async def test_load_orders_survives(orders: Orders, kill_anywhere: Any) -> None:
+    """Killed at random instants and at commits, it ends the same."""
+    await orders.seeded(transformed)
+    environment = {name: value for name, value in orders.environment.items() if name != "DATABASE_URL"}
+    report: Report = await kill_anywhere(
+        "load-orders", database=orders.url, environment=environment, seed=3, kills=1, commits=1
+    )
+    assert report.disturbed.total() == 2
+
+
+def contents(orders: Orders) -> dict[str, Any]:
+    """Give each object's ETag and when it was written."""
+    listing = orders.aws.s3.list_objects_v2(Bucket=orders.bucket)["Contents"]
+    return {each["Key"]: (each["ETag"], each["LastModified"]) for each in listing if not each["Key"].endswith("/parts")}
