@@ -77,6 +77,7 @@ class Sqs:
         self.queues: dict[str, SqsQueue] = {}
         self.calls: Counter[str] = Counter()
         self.denied: set[str] = set()
+        self.longest_wait_s = 20.0
         self.refuse: Refusing = lambda operation, entry: None
         self.url = ""
         self._numbers = itertools.count(1)
@@ -107,7 +108,7 @@ class Sqs:
         return self.queues[name]
 
     async def _receive(self, queue: SqsQueue, asked: dict[str, Any]) -> list[dict[str, Any]]:
-        until = asyncio.get_running_loop().time() + asked.get("WaitTimeSeconds", 0)
+        until = asyncio.get_running_loop().time() + min(self.longest_wait_s, asked.get("WaitTimeSeconds", 0))
         next_one = queue.ripen()
         while not queue.visible and (left := until - asyncio.get_running_loop().time()) > 0:
             queue.arrived.clear()
