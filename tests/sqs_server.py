@@ -32,7 +32,8 @@ class Kept:
     """A message."""
 
     def __init__(self, number: int, entry: dict[str, Any]) -> None:
-        self.id, self.body, self.attributes = f"message-{number}", entry["MessageBody"], entry.get("MessageAttributes")
+        self.attributes: dict[str, Any] = entry.get("MessageAttributes", {})
+        self.id, self.body = f"message-{number}", entry["MessageBody"]
         self.receives, self.receipt, self.hidden_until = 0, "", 0.0
 
 

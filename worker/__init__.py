@@ -75,8 +75,6 @@ _ADAPTERS = {
     "postgres": "worker.sources.postgres",
     "s3": "worker.sources.s3",
     "sqs": "worker.sources.sqs",
-    "Table": "worker.clients.dynamodb",
-    "dynamodb": "worker.sources.dynamodb",
 }
 
 
