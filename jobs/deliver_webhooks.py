@@ -1,6 +1,7 @@
 """Deliver the webhooks that wait in a queue: signed, to each receiver no faster than it can bear."""
 
 from worker import (
+    ErrorBudget,
     Job,
     Limits,
     Outcome,
@@ -29,10 +30,11 @@ class DeliverWebhooks(Job[Scope]):
     timeout = minutes(30)
     limits = Limits(concurrency=64, page_size=100, record_timeout=20)
     retry = Retry(attempts=6, first=1, longest=60)
+    errors = ErrorBudget(share=0.5, tolerated=0.05)
     secrets = ("WEBHOOK_SECRET",)
     environment = {"WEBHOOK_QUEUE_URL": None, "WEBHOOK_TARGETS": "public"}
 
-    PER_HOST = Limits(concurrency=8, rate=Rate(10))
+    PER_HOST = Limits(concurrency=8, rate=Rate(20))
 
     def source(self, run: Run[Scope]) -> Source:
         return sqs.drain(run, run.environment["WEBHOOK_QUEUE_URL"], for_s=20 * 60)

@@ -32,7 +32,8 @@ class Kept:
     """A message."""
 
     def __init__(self, number: int, entry: dict[str, Any]) -> None:
-        self.id, self.body, self.attributes = f"message-{number}", entry["MessageBody"], entry.get("MessageAttributes")
+        self.attributes: dict[str, Any] = entry.get("MessageAttributes", {})
+        self.id, self.body = f"message-{number}", entry["MessageBody"]
         self.receives, self.receipt, self.hidden_until = 0, "", 0.0
 
 
@@ -77,6 +78,7 @@ class Sqs:
         self.queues: dict[str, SqsQueue] = {}
         self.calls: Counter[str] = Counter()
         self.denied: set[str] = set()
+        self.longest_wait_s = 20.0
         self.refuse: Refusing = lambda operation, entry: None
         self.url = ""
         self._numbers = itertools.count(1)
@@ -107,7 +109,7 @@ class Sqs:
         return self.queues[name]
 
     async def _receive(self, queue: SqsQueue, asked: dict[str, Any]) -> list[dict[str, Any]]:
-        until = asyncio.get_running_loop().time() + asked.get("WaitTimeSeconds", 0)
+        until = asyncio.get_running_loop().time() + min(self.longest_wait_s, asked.get("WaitTimeSeconds", 0))
         next_one = queue.ripen()
         while not queue.visible and (left := until - asyncio.get_running_loop().time()) > 0:
             queue.arrived.clear()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from worker.clients.http import Http
     from worker.clients.s3 import Bucket
     from worker.clients.stripe import Stripe
+    from worker.clients.webhooks import Webhooks
     from worker.sources import dynamodb, lists, postgres, s3, sqs
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Table",
     "Throttled",
     "Transient",
+    "Webhooks",
     "Written",
     "columns",
     "done",
@@ -67,6 +69,7 @@ _ADAPTERS = {
     "Http": "worker.clients.http",
     "Stripe": "worker.clients.stripe",
     "Table": "worker.clients.dynamodb",
+    "Webhooks": "worker.clients.webhooks",
     "dynamodb": "worker.sources.dynamodb",
     "lists": "worker.sources.lists",
     "postgres": "worker.sources.postgres",

@@ -31,7 +31,7 @@ _ON: Key = ("on",)
 """The position behind every page but the last: a queue has none."""
 
 
-def drain(run: Run[Any], queue_url: str, *, for_s: float = 600, wait_s: int = 5) -> "SqsQueue":
+def drain(run: Run[Any], queue_url: str, *, for_s: float = 600, wait_s: int = 1) -> "SqsQueue":
     """Read a standard queue until it is empty, or for so many seconds.
 
     It is empty when receives that wait `wait_s` seconds for messages (at most 20; with 0 some may be passed over) have none.
