@@ -236,6 +236,19 @@ async def test_claim_of_a_replay_that_was_cut_short_goes_on_with_it(world: Store
     assert (await world.run()).status == "succeeded"
 
 
+@pytest.mark.parametrize("verdict", [Verdict.COMPLETED_WITH_FAILURES, Verdict.SUCCEEDED, Verdict.ABORTED])
+async def test_claim_of_a_replay_knows_whether_the_run_was_whole(world: StoreWorld, verdict: Verdict) -> None:
+    """Of a run that was cut short the dead letters are not all that is left; a replay that died is no other case."""
+    one, two, three, _ = world.stores
+    assert (await granted(one)).whole
+    await world.commit(one, a_batch({}, a_letter(1), a_letter(2)))
+    await one.end(ended(verdict))
+    whole = verdict is not Verdict.ABORTED
+    assert (await granted(two, a_claim(replay=Selection()))).whole is whole
+    await two.end(ended(Verdict.INTERRUPTED))
+    assert (await granted(three, a_claim(replay=Selection()))).whole is whole
+
+
 async def test_claim_of_a_replay_is_narrowed(world: StoreWorld) -> None:
     """By type or key; of nothing at all it is refused."""
     one, two, *_ = world.stores

@@ -26,6 +26,9 @@ _ANEW: Item = {
 }
 
 
+_COMPLETE = {verdict.word for verdict in Verdict if verdict.complete}
+
+
 def new(claim: Claim) -> Item:
     """Give the item of a run that nobody has begun."""
     return {
@@ -84,7 +87,7 @@ def granted(run: RunItem) -> Granted:
     """Say from where an attempt that has begun goes on."""
     before, forgiven = _before(run), tally_of(run.forgiven)
     if run.replay is not None:
-        return Granted(run.attempt, run.source, None, [], before, forgiven, run.replay)
+        return Granted(run.attempt, run.source, None, [], before, forgiven, run.replay, run.prior in _COMPLETE)
     cursor, open_keys = msgspec.json.decode(run.cursor), unpacked(run.open_keys)
     return Granted(run.attempt, run.source, cursor, open_keys, before, forgiven)
 
