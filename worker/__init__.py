@@ -67,16 +67,14 @@ _ADAPTERS = {
     "Bucket": "worker.clients.s3",
     "Database": "worker.clients.database",
     "Http": "worker.clients.http",
-    "figures": "worker.clients.figures",
     "Stripe": "worker.clients.stripe",
     "Table": "worker.clients.dynamodb",
     "dynamodb": "worker.sources.dynamodb",
+    "figures": "worker.clients.figures",
     "lists": "worker.sources.lists",
     "postgres": "worker.sources.postgres",
     "s3": "worker.sources.s3",
     "sqs": "worker.sources.sqs",
-    "Table": "worker.clients.dynamodb",
-    "dynamodb": "worker.sources.dynamodb",
 }
 
 
