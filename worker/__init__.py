@@ -14,6 +14,7 @@ from worker.scope import Scope, Secret
 from worker.source import Record, Source
 
 if TYPE_CHECKING:
+    from worker.clients import figures
     from worker.clients.database import Database
     from worker.clients.dynamodb import Table
     from worker.clients.http import Http
@@ -53,6 +54,7 @@ __all__ = [
     "done",
     "dynamodb",
     "failed",
+    "figures",
     "hours",
     "lists",
     "minutes",
@@ -71,6 +73,7 @@ _ADAPTERS = {
     "Table": "worker.clients.dynamodb",
     "Webhooks": "worker.clients.webhooks",
     "dynamodb": "worker.sources.dynamodb",
+    "figures": "worker.clients.figures",
     "lists": "worker.sources.lists",
     "postgres": "worker.sources.postgres",
     "s3": "worker.sources.s3",
