@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN_ARGS ?=
+BENCH_ARGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 IMAGE ?= ecs-batch-worker:$(VERSION)
 IMAGE_ARGS ?=
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts dockerfile lock soak bench image documents
+.PHONY: help install run test check lint types contracts dockerfile lock soak bench bench-quick instructions image documents
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,9 +50,14 @@ image: ## Build the image that runs jobs: make image IMAGE=name:tag
 soak: install ## The long proofs, at their full numbers (minutes)
 	$(BIN)/python -m pytest -q -m soak
 
-bench: install ## Measure, side by side
-	PYTHONPATH=. $(BIN)/python bench/rate_limits.py
-	PYTHONPATH=. $(BIN)/python bench/run_store.py
+bench: install ## Measure against what else could be written: a table, exit 1 where a line is short (minutes)
+	$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-quick: install ## The same lines, smaller and noisier (under a minute)
+	$(BIN)/python -m bench --quick $(BENCH_ARGS)
+
+instructions: install ## Count the instructions of the no-op path, where valgrind or perf can
+	$(BIN)/python -m bench.instructions
 
 documents: install ## Write again what is made from the code: docs/metrics.md, docs/environment.md, the pictures
 	PYTHONPATH=. $(BIN)/python docs/metrics.py

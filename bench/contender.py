@@ -29,7 +29,7 @@ class Sample:
 
 async def rival(module: str, *arguments: str) -> Sample:
     """Measure one of `bench.rivals`."""
-    lines = await _output("-m", f"bench.rivals.{module}", *arguments, room=ROOT, environment={})
+    lines = await output("-m", f"bench.rivals.{module}", *arguments, room=ROOT, environment={})
     return Sample(**json.loads(lines[-1]))
 
 
@@ -37,7 +37,7 @@ async def worker(world: World, job: str, *scope: str, **tuning: str) -> Sample:
     """Measure `python -m worker <job>`, from its claim to its end; jobs other than the shipped ones are in `bench/room`."""
     room = ROOT if (ROOT / "jobs" / f"{job.replace('-', '_')}.py").exists() else ROOT / "bench" / "room"
     flags = [argument for field in scope for argument in ("--scope", field)]
-    lines = await _output(
+    lines = await output(
         *("-m", "worker", job, "--run-key", f"bench-{next(_runs)}", *flags),
         room=room,
         environment=world.environment | tuning,
@@ -48,7 +48,8 @@ async def worker(world: World, job: str, *scope: str, **tuning: str) -> Sample:
     return Sample(end["tally"]["read"], end["duration_s"], end["cpu_s"], end["peak_memory"])
 
 
-async def _output(*arguments: str, room: os.PathLike[str], environment: dict[str, str]) -> list[str]:
+async def output(*arguments: str, room: os.PathLike[str], environment: dict[str, str]) -> list[str]:
+    """Run Python with these arguments and give the lines that it wrote; what fails there ends us."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,

@@ -119,7 +119,7 @@ def seconds(rows: int, limits: Limits = LIMITS) -> float:
         working = engine(rows, limits)
         began = time.process_time()
         await working.work()
-        assert working.ledger.saved.done == rows
+        assert working.supply.read == rows
         return time.process_time() - began
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -3,20 +3,19 @@
 Prints, for each question, the median on both and their ratio, measured in turn in one run.
 """
 
-import argparse
-import asyncio
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 
+from bench.line import Line, alone, compared, in_turn
+from bench.world import World
 from worker.claim import Claim
 from worker.cli.database import migrated
 from worker.database import Link
 from worker.events import Start, Summary
 from worker.job import Result
 from worker.ledger import Batch, DeadLetter
-from worker.local.postgres import Postgres
 from worker.store.postgres import PostgresStore
 from worker.store.reading import RunReader
 from worker.tally import Tally
@@ -97,31 +96,33 @@ def claim(key: str) -> Claim:
     return Claim(job="job", run_key=key, lease="job")
 
 
-async def measure(runs: int, rounds: int) -> None:
-    """Fill one store and ask both in turn."""
-    async with Postgres() as server:
-        empty, full = Store(await server.database()), Store(await server.database())
-        for store in (empty, full):
-            await migrated(store.link.url)
-        await empty.fill(_FEW)  # as many as an answer shows, so that both have the same to say
-        await full.fill(runs)
-        print(f"{'':<30}{f'{_FEW} runs':>10}{f'{runs:,} runs':>16}{'ratio':>8}")
-        for name, question in QUESTIONS.items():
-            seconds: dict[Store, list[float]] = {empty: [], full: []}
-            for _ in range(rounds):
-                for store, times in seconds.items():
-                    began = time.perf_counter()
-                    await question(store)
-                    times.append(time.perf_counter() - began)
-            first, second = (statistics.median(times) * 1e3 for times in seconds.values())
-            print(f"{name:<30}{first:>7.1f} ms{second:>13.1f} ms{second / first:>8.2f}")
-        for store in (empty, full):
-            await store.link.close()
+async def run_store(world: World, runs: int, rounds: int) -> list[Line]:
+    """Fill one of two stores and ask both in turn."""
+    empty, full = [Store(await world.server.database()) for _ in range(2)]
+    for store in (empty, full):
+        await migrated(store.link.url)
+    await full.fill(runs)
+    lines = []
+    for name, question in QUESTIONS.items():
+        at_full, at_empty = await in_turn([partial(_asked, question, store) for store in (full, empty)], rounds)
+        lines.append(compared("store", f"{name}, {runs:,} runs", at_full, "empty store", at_empty, unit="ms"))
+    for store in (empty, full):
+        await store.link.close()
+    return lines
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
-    asyncio.run(measure(options.runs, options.rounds))
+async def commit_price(world: World) -> Line:
+    """Price the page commit a record: pages of 500 results that nobody writes, 5 dead letters each."""
+    store = Store(await world.server.database())
+    await migrated(store.link.url)
+    pages = 40
+    figures = [await _asked(lambda store: store.commit_pages(pages), store) / pages / 500 * 1e3 for _ in range(5)]
+    await store.link.close()
+    return alone("8", "price of: page commit, without the write", figures, unit="µs")
+
+
+async def _asked(question: Question, store: Store) -> float:
+    """Give the milliseconds until the answer."""
+    began = time.perf_counter()
+    await question(store)
+    return (time.perf_counter() - began) * 1e3

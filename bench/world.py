@@ -12,7 +12,7 @@ from worker.local.provider_process import ProviderOptions, ProviderProcess
 from worker.local.seed import seed
 
 ROOT = Path(__file__).parent.parent
-_PAYMENTS = ROOT / "jobs" / "poll_payments.sql"
+_PAYMENTS = ROOT / "jobs" / "local" / "poll_payments.sql"
 
 _RECORDS = """
     CREATE TABLE records (id bigint PRIMARY KEY, ref text NOT NULL, status text NOT NULL, amount bigint NOT NULL,

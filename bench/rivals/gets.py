@@ -15,7 +15,7 @@ Get = Callable[[str], Awaitable[bytes]]
 
 @asynccontextmanager
 async def pyreqwest(api: str, headers: dict[str, str]) -> AsyncIterator[Get]:
-    """Rust's reqwest."""
+    """Take Rust's reqwest."""
     from pyreqwest.client import ClientBuilder
 
     async with ClientBuilder().base_url(api).default_headers(headers).build() as client:
@@ -29,7 +29,7 @@ async def pyreqwest(api: str, headers: dict[str, str]) -> AsyncIterator[Get]:
 
 @asynccontextmanager
 async def aiohttp(api: str, headers: dict[str, str]) -> AsyncIterator[Get]:
-    """The usual choice."""
+    """Take the usual choice."""
     from aiohttp import ClientSession
 
     async with ClientSession(api, headers=headers) as session:
@@ -43,7 +43,7 @@ async def aiohttp(api: str, headers: dict[str, str]) -> AsyncIterator[Get]:
 
 @asynccontextmanager
 async def httpx(api: str, headers: dict[str, str]) -> AsyncIterator[Get]:
-    """Measured where it is installed."""
+    """Take it where it is installed."""
     from httpx import AsyncClient, Limits
 
     async with AsyncClient(base_url=api, headers=headers, limits=Limits(max_connections=IN_FLIGHT)) as client:
@@ -56,7 +56,7 @@ async def httpx(api: str, headers: dict[str, str]) -> AsyncIterator[Get]:
 
 @asynccontextmanager
 async def niquests(api: str, headers: dict[str, str]) -> AsyncIterator[Get]:
-    """Measured where it is installed."""
+    """Take it where it is installed."""
     from niquests import AsyncSession
 
     async with AsyncSession(pool_connections=IN_FLIGHT, pool_maxsize=IN_FLIGHT) as session:
