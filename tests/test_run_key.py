@@ -1,10 +1,11 @@
 """The run key: what may stand in one."""
 
+from datetime import UTC
 from typing import Any
 
 import pytest
 
-from worker import run_key
+from worker import Run, Scope, run_key
 from worker.errors import Faults
 
 
@@ -46,3 +47,25 @@ def test_run_key_of_a_run_is_the_given_one() -> None:
     for options in ({}, {"dry_run": True}):
         with pytest.raises(Faults, match="run key 'a b'"):
             run_key.choose("a b", **options)
+
+
+@pytest.mark.parametrize(
+    ("key", "due"),
+    [
+        ("2026-11-23T01:30Z", "2026-11-23T01:30"),
+        ("2026-11-23T01:30:00.000Z", "2026-11-23T01:30"),
+        ("2026-11-23T01:30:00+02:00", "2026-11-22T23:30"),
+        ("2026-11-23", "2026-11-23T00:00"),
+        ("2026-11-23T01:30Z~dry-20270101T000000Z-7f3a", "2026-11-23T01:30"),
+        ("hand-20261123T013000Z-7f3a", "2026-11-23T01:30"),
+        ("night", None),
+        ("order-4711", None),
+        ("2026-13-45", None),
+        ("20261123456789", None),
+    ],
+)
+def test_run_key_says_when_the_run_was_due(key: str, due: str | None) -> None:
+    """A scheduled time or the moment of a run by hand, in UTC: a resume days later means the same day."""
+    found = run_key.time_in(key)
+    assert (found and found.isoformat()) == (due and f"{due}:00+00:00")
+    assert Run("job", key, Scope()).due.tzinfo is UTC

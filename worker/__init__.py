@@ -14,6 +14,7 @@ from worker.scope import Scope, Secret
 from worker.source import Record, Source
 
 if TYPE_CHECKING:
+    from worker.clients import figures
     from worker.clients.database import Database
     from worker.clients.dynamodb import Table
     from worker.clients.http import Http
@@ -53,6 +54,7 @@ __all__ = [
     "done",
     "dynamodb",
     "failed",
+    "figures",
     "hours",
     "lists",
     "minutes",
@@ -67,6 +69,7 @@ _ADAPTERS = {
     "Bucket": "worker.clients.s3",
     "Database": "worker.clients.database",
     "Http": "worker.clients.http",
+    "figures": "worker.clients.figures",
     "Stripe": "worker.clients.stripe",
     "Table": "worker.clients.dynamodb",
     "Webhooks": "worker.clients.webhooks",

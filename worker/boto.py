@@ -111,6 +111,18 @@ class Client:
         await self._opened.aclose()
         self._client = None
 
+    @property
+    def region(self) -> str:
+        """Give the region that it works in."""
+        region: str = self._in_use().meta.region_name
+        return region
+
+    @property
+    def endpoint(self) -> str:
+        """Give the address of its service."""
+        endpoint: str = self._in_use().meta.endpoint_url
+        return endpoint
+
     async def call(self, operation: str, **arguments: Any) -> Any:
         """Call an operation by its name in Python (`get_item`).
 

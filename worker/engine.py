@@ -91,7 +91,9 @@ class Engine:
         self._ending = False  # no slot takes another record
         self._closing = False  # the committer commits a last time
         self._breathe_at, self._breathing = clock() + _BREATH_S, False
-        self._straight_until = -inf  # so long a slot takes rows without a look at anything else: a tenth of no-op work's time
+        self._straight_until = (
+            -inf
+        )  # so long a slot takes rows without a look at anything else: a tenth of no-op work's time
         self._batch_size = limits.page_size
         self._held_up: Counter[str] = Counter()
         self._seen: deque[tuple[float, int]] = deque(maxlen=20)

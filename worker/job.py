@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, get_args
 
 from worker.budget import ErrorBudget
 from worker.limits import Limits
 from worker.outcome import Outcome
 from worker.retry import Retry
+from worker.run_key import time_in
 from worker.schedule import Cron, Every, hours
 from worker.scope import Scope
 from worker.source import Record, Source
@@ -75,6 +76,11 @@ class Run(Generic[S]):
     def run_id(self) -> str:
         """Give the run's name everywhere: `job:run-key`."""
         return f"{self.job}:{self.run_key}"
+
+    @property
+    def due(self) -> datetime:
+        """Give the time that the run key names, in UTC: when it was scheduled, the same in every attempt; now where it names none."""
+        return time_in(self.run_key) or datetime.now(UTC)
 
     def idempotency_key(self, record: Record) -> str:
         """Give what tells the other side that a call for this record is the same call again.

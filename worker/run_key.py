@@ -31,6 +31,16 @@ def choose(given: str | None, *, dry_run: bool = False, max_records: int | None 
     return check(f"{check(given)}~{made_up(kind)}")
 
 
+def time_in(key: str) -> datetime | None:
+    """Give the time that a key begins with or was made up at, in UTC; None for a key that names none."""
+    match = re.match(r"(?:[a-z]+-)?(\d{4}-?\d\d-?\d\d(?:T[\d:]{2,15}(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?)(?![\dT:])", key)
+    try:
+        found = datetime.fromisoformat(match[1]) if match else None
+    except ValueError:
+        return None
+    return found and (found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC))
+
+
 def made_up(prefix: str) -> str:
     """Make up a key for a run that nobody named: `hand-20261123T060245Z-7f3a`."""
     return f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

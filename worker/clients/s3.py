@@ -2,7 +2,9 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
+from mimetypes import guess_type
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from worker.boto import Client
 from worker.errors import Permanent, WorkerError
@@ -26,7 +28,7 @@ class Bucket:
     """
 
     def __init__(self, run: Run[Any], name: str, *, limit: str | None = None) -> None:
-        self.name = name
+        self.name, self._dry_run = name, run.dry_run
         self._client = Client(run, "s3", limit=limit)
 
     async def __aenter__(self) -> "Bucket":
@@ -82,8 +84,19 @@ class Bucket:
             lines.close()
 
     async def put(self, key: str, body: bytes, *, content_type: str | None = None, source: str | None = None) -> None:
-        """Write a whole object, in place of what was there; `source` is what `is_made_of` compares."""
-        await self._call("put_object", Key=key, Body=body, **_told(content_type, source))
+        """Write a whole object, in place of what was there; the end of its key tells its type, unless that is said.
+
+        `source` is what `is_made_of` compares.
+        """
+        await self._call("put_object", Key=key, Body=body, **_told(content_type or guess_type(key)[0], source))
+
+    async def update(self, files: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Put those files that differ from what is there, and give them; a dry run gives them alone."""
+        differing = {key: body for key, body in files.items() if not await self._holds(key, body)}
+        if not self._dry_run:
+            for key, body in differing.items():
+                await self.put(key, body)
+        return differing
 
     async def upload(
         self,
@@ -145,6 +158,13 @@ class Bucket:
         told = f"s3://{self.name}/{prefix} lacks {len(lacking)} of the {len(names)} parts in {manifest}"
         return [f"{told} ({', '.join(lacking[:_NAMED])}): let the step before come to its end first"] if lacking else []
 
+    def address(self, key: str) -> str:
+        """Give where an object is seen in the AWS console, by who may: unlike `link` it gives nothing away and never ends."""
+        region, endpoint, path = self._client.region, self._client.endpoint, quote(key)
+        if not urlsplit(endpoint).netloc.endswith(".amazonaws.com"):
+            return f"{endpoint}/{self.name}/{path}"  # an S3 of another make
+        return f"https://{region}.console.aws.amazon.com/s3/object/{self.name}?region={region}&prefix={path}"
+
     async def link(self, key: str, seconds: int) -> str:
         """Give a URL by which anybody may read an object for so long, or until the task's own credentials end, in hours."""
         asked = {"Bucket": self.name, "Key": key}
@@ -152,6 +172,13 @@ class Bucket:
             "generate_presigned_url", ClientMethod="get_object", Params=asked, ExpiresIn=seconds
         )
         return url
+
+    async def _holds(self, key: str, body: bytes) -> bool:
+        """Tell whether an object is there with just these bytes."""
+        found = await self.head(key)
+        if found is None or found["size"] != len(body):
+            return False
+        return b"".join([chunk async for chunk in self.stream(key)]) == body
 
     async def _send(self, key: str, upload: str, first: bytes, second: bytes, rest: AsyncIterator[bytes]) -> int:
         sent = [await self._send_part(key, upload, 1, first), await self._send_part(key, upload, 2, second)]
