@@ -36,12 +36,12 @@ class DailyReport(Job[Day]):
     limits = Limits(concurrency=4)
     environment = {"REPORTS_BUCKET": None}
 
-    REGIONS = """SELECT region FROM sales WHERE ($2::text IS NULL OR region = $2)
+    REGIONS = """SELECT region FROM purchases WHERE ($2::text IS NULL OR region = $2)
           AND sold_at >= $1::date::timestamp AT TIME ZONE 'UTC' AND sold_at < ($1::date + 1)::timestamp AT TIME ZONE 'UTC'
         GROUP BY region"""
 
     BY_HOUR = """SELECT hour, count(id) AS sales, round(coalesce(sum(amount_cents), 0) / 100.0, 2) AS revenue
-        FROM generate_series(0, 23) AS hour LEFT JOIN sales ON region = $2
+        FROM generate_series(0, 23) AS hour LEFT JOIN purchases ON region = $2
           AND sold_at >= $1::date::timestamp AT TIME ZONE 'UTC' + make_interval(hours => hour)
           AND sold_at < $1::date::timestamp AT TIME ZONE 'UTC' + make_interval(hours => hour + 1)
         GROUP BY hour ORDER BY hour"""

@@ -2,6 +2,8 @@
 
 import datetime
 import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -10,10 +12,14 @@ import pytest
 from aws import Aws
 from worker_process import Worker, finished
 
+from jobs.local.daily_report import INDEX, TABLE
 from worker.cli.database import migrated
+from worker.local.postgres import Postgres
+from worker.testing import elsewhere
+from worker.testing.report import Report
 
 DAY = datetime.date(2026, 11, 22)
-SALES = """INSERT INTO sales (id, region, amount_cents, sold_at) VALUES
+SALES = """INSERT INTO purchases (id, region, amount_cents, sold_at) VALUES
     (1, 'eu', 1050, '2026-11-22T00:00Z'), (2, 'eu', 250, '2026-11-22T00:59:59Z'), (3, 'eu', 500, '2026-11-22T23:59:59Z'),
     (4, 'us & more', 99, '2026-11-22T12:00Z'),
     (5, 'eu', 7777, '2026-11-21T23:59:59Z'), (6, 'asia', 7777, '2026-11-23T00:00Z')"""
@@ -38,18 +44,21 @@ class World:
         return {key: self.aws.body(self.bucket, key) for key in self.aws.keys(self.bucket)}
 
 
-@pytest.fixture
-async def world(database_url: str, aws: Aws) -> World:
+async def made(url: str, aws: Aws) -> World:
     """Make them."""
-    from jobs.local.daily_report import INDEX, TABLE
-
-    await migrated(database_url)
-    connection = await asyncpg.connect(database_url)
+    await migrated(url)
+    connection = await asyncpg.connect(url)
     for statement in (TABLE, INDEX, SALES):
         await connection.execute(statement)
     await connection.close()
     bucket = aws.bucket()
-    return World(aws, bucket, aws.environment | {"DATABASE_URL": database_url, "REPORTS_BUCKET": bucket})
+    return World(aws, bucket, aws.environment | {"DATABASE_URL": url, "REPORTS_BUCKET": bucket})
+
+
+@pytest.fixture
+async def world(database_url: str, aws: Aws) -> World:
+    """Give them."""
+    return await made(database_url, aws)
 
 
 async def test_daily_report_makes_a_table_and_a_chart_for_each_region(world: World) -> None:
@@ -86,3 +95,25 @@ async def test_daily_report_made_again_is_the_same(world: World) -> None:
     code, last = await world.report("--scope", f"date={DAY}")
     assert (code, last.end["tally"]["skipped"]) == (0, {"unchanged": 2})
     assert {key: world.files()[key] for key in first} == first
+
+
+@pytest.mark.soak
+async def test_daily_report_survives(
+    postgres_server: Postgres, aws: Aws, kill_anywhere: Callable[..., Awaitable[Report]]
+) -> None:
+    """Killed or stopped anywhere, the run ends with the same files, however often they were put."""
+
+    @asynccontextmanager
+    async def fresh() -> AsyncIterator[elsewhere.World]:
+        url = await postgres_server.database()
+        world = await made(url, aws)
+
+        async def files() -> dict[str, list[str]]:
+            return {"bucket": [f"{key} {hash(body)}" for key, body in world.files().items()]}
+
+        yield elsewhere.World(world.environment | {"JOB_DATE": str(DAY)}, files)
+        await postgres_server.drop(url)
+
+    report = await kill_anywhere("daily-report", world=fresh, seed=3, kills=8, stops=2)
+    assert report.records == 2
+    assert report.disturbed.total() == 10

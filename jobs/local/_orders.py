@@ -1,7 +1,7 @@
 """Orders of a day and of the next one, and what each step of their pipeline finds: the seeds of all three are made of it."""
 
 import gzip
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from jobs.extract_orders import ExtractOrders
 from jobs.transform_orders import clean
 from worker.lines import Writing
 
-DAY = date(2026, 11, 22)
+DAY = datetime.now(UTC).date() - timedelta(days=1)
 BUCKET = "local-orders"
 
 TABLES = """

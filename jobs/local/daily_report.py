@@ -4,15 +4,15 @@ from typing import Any
 
 BUCKET = "reports"
 TABLE = """
-    CREATE TABLE IF NOT EXISTS sales (
+    CREATE TABLE IF NOT EXISTS purchases (
         id           bigint PRIMARY KEY,
         region       text NOT NULL,
         amount_cents bigint NOT NULL,
         sold_at      timestamptz NOT NULL
     )"""
-INDEX = "CREATE INDEX IF NOT EXISTS sales_by_region ON sales (region, sold_at)"
+INDEX = "CREATE INDEX IF NOT EXISTS purchases_by_region ON purchases (region, sold_at)"
 SALES = """
-    INSERT INTO sales
+    INSERT INTO purchases
     SELECT n, (ARRAY['asia', 'eu', 'us'])[1 + n % 3], 500 + n * 7919 % 49500,
            (date_trunc('day', now() AT TIME ZONE 'UTC') - interval '1 day') AT TIME ZONE 'UTC'
                + make_interval(mins => (n * 37 % 1440)::int)
