@@ -84,7 +84,7 @@ async def test_daily_report_made_again_is_the_same(world: World) -> None:
     """A dry run puts nothing, another run of the day finds all as it is, and what was lost meanwhile is put again."""
     code, dry = await world.report("--dry-run", JOB_DATE=str(DAY))
     assert (code, dry.end["tally"]["done"], world.files()) == (0, 2, {})
-    assert re.fullmatch(rf"eu: {{'{EU}.csv': \d+ bytes, '{EU}.svg': [\d,]+ bytes}}", dry.end["samples"][0])
+    assert re.fullmatch(rf"eu: {{'{EU}.csv': \d+ bytes, '{EU}.svg': [\d,]+ bytes}}", min(dry.end["samples"]))
     assert "links" not in dry.end
     await world.report(JOB_DATE=str(DAY), JOB_REGION="eu")
     first = world.files()
