@@ -26,7 +26,8 @@ Part = Callable[[World, bool], Awaitable[list[Line]]]
 
 
 async def _prices(world: World, quick: bool) -> list[Line]:
-    return [*prices(60_000 if quick else 500_000, 3 if quick else 7), await commit_price(world)]
+    found = await asyncio.to_thread(prices, 60_000 if quick else 500_000, 3 if quick else 7)
+    return [*found, await commit_price(world)]
 
 
 PARTS: dict[str, Part] = {

@@ -15,7 +15,7 @@ from worker.engine import Engine
 
 _CLOCK = {"            now = clock()\n            if now": "            now = 0.0\n            if now"}
 _GUARANTEES: Mapping[str, Mapping[str, str]] = {
-    "rate limit": {" and gate.credit > 1": "", "                gate.credit -= 1\n": ""},
+    "rate limit": {" and gate.credit > 1.0": "", "                gate.credit -= 1.0\n": ""},
     "a look at the clock: age, deadline, breath": _CLOCK,
     "freshness, and what comes before the next row": {
         "now < self._straight_until and ": "",

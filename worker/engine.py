@@ -183,8 +183,8 @@ class Engine:
         process, run, plain = self._job.process, self._run, self.ledger.plain
         while not self._ending and stop.reason is None:
             now = clock()
-            if now < self._straight_until and supply.rows and gate.credit > 1:
-                gate.credit -= 1
+            if now < self._straight_until and supply.rows and gate.credit > 1.0:
+                gate.credit -= 1.0
                 supply.taken_at = now
                 supply.last = taken = record = supply.rows.pop()
                 read_at = supply.read_at

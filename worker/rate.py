@@ -107,7 +107,7 @@ class RateLimit:
         begin = max(self._next, now - _CATCH_UP_S)
         if now < begin:
             return False
-        self.credit = self._given = min((now - begin) // self._interval + 1, self._count - self._in_window)
+        self.credit = self._given = min((now - begin) // self._interval + 1.0, self._count - self._in_window)
         self._next = begin + self.credit * self._interval
         return self.credit >= 1
 
