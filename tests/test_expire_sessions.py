@@ -74,7 +74,10 @@ async def sessions(aws: Aws) -> AsyncIterator[Sessions]:
 
 
 async def test_expiry_deletes_what_has_expired_and_archives_it(sessions: Sessions) -> None:
-    """Each expired session is in the archive once and no longer in the table; all others stay; a second run has nothing to do."""
+    """A dry run changes nothing; then each expired session is in the archive once and gone, all others stay, and nothing is left."""
+    code, dry = await sessions.finished("--dry-run")
+    assert (code, dry.end["tally"]["done"]) == (0, 20)
+    assert (await sessions.there(), sessions.archived()) == (sessions.expired | sessions.alive, [])
     code, run = await sessions.finished()
     assert code == 0, run.lines
     assert await sessions.there() == sessions.alive
@@ -84,14 +87,6 @@ async def test_expiry_deletes_what_has_expired_and_archives_it(sessions: Session
     assert (code, again.end["tally"]["read"], len(sessions.archived())) == (0, 0, 20)
 
 
-async def test_expiry_in_a_dry_run_changes_nothing(sessions: Sessions) -> None:
-    """It says what it would delete; the table and the archive are as before."""
-    code, run = await sessions.finished("--dry-run")
-    assert (code, run.end["tally"]["done"]) == (0, 20)
-    assert await sessions.there() == sessions.expired | sessions.alive
-    assert sessions.archived() == []
-
-
 async def test_expiry_by_segments_shares_the_table_out(sessions: Sessions) -> None:
     """Runs over all segments do together what one run does, each session once."""
     for segment in range(2):
@@ -99,13 +94,6 @@ async def test_expiry_by_segments_shares_the_table_out(sessions: Sessions) -> No
         assert code == 0
     assert await sessions.there() == sessions.alive
     assert sorted(sessions.archived()) == sorted(sessions.expired)
-
-
-async def test_expiry_of_a_segment_that_is_none_does_not_start(sessions: Sessions) -> None:
-    """A segment beyond the last is said before anything is read."""
-    code, run = await sessions.finished("--scope", "segment=3", "--scope", "segments=3")
-    assert code == 2
-    assert any("has no segment 3" in fault for fault in run.faults)
 
 
 async def test_expiry_leaves_a_session_that_is_renewed_meanwhile(sessions: Sessions) -> None:
