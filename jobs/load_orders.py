@@ -36,14 +36,15 @@ class LoadOrders(Job[Day]):
     environment = {"ORDERS_BUCKET": None}
     one_per_scope = True
 
-    LOADED = "SELECT FROM sales_parts WHERE object = $1 AND etag = $2"
+    LOADED = "SELECT FROM clean_order_parts WHERE object = $1 AND etag = $2"
+
+    STAGE = "CREATE TEMP TABLE IF NOT EXISTS staged (LIKE clean_orders) ON COMMIT DROP; TRUNCATE staged"
 
     REPLACE = """
-        WITH loaded AS (
-            INSERT INTO sales_parts SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (object) DO UPDATE SET etag = EXCLUDED.etag
-            RETURNING split_part(object, '/', 2)::date AS of, substring(object, '(\\d+)[.]')::bigint AS part),
-        gone AS (DELETE FROM sales USING loaded WHERE day = of AND order_id / 1000 = part AND order_id NOT IN (SELECT order_id FROM staged))
-        INSERT INTO sales SELECT * FROM staged ON CONFLICT (order_id) DO UPDATE SET (day, customer_id, country, currency, amount, note)
+        WITH loaded AS (INSERT INTO clean_order_parts SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (object) DO UPDATE SET
+            etag = EXCLUDED.etag RETURNING split_part(object, '/', 2)::date AS of, substring(object, '(\\d+)[.]')::bigint AS part),
+        gone AS (DELETE FROM clean_orders USING loaded WHERE day = of AND order_id / 1000 = part AND order_id NOT IN (SELECT order_id FROM staged))
+        INSERT INTO clean_orders SELECT * FROM staged ON CONFLICT (order_id) DO UPDATE SET (day, customer_id, country, currency, amount, note)
             = (EXCLUDED.day, EXCLUDED.customer_id, EXCLUDED.country, EXCLUDED.currency, EXCLUDED.amount, EXCLUDED.note)"""
 
     def source(self, run: Run[Day]) -> Source:
@@ -62,7 +63,7 @@ class LoadOrders(Job[Day]):
         return done([chunk async for chunk in self.bucket.stream(clean["key"], gzip=True)])
 
     async def write(self, results: Results, connection: Connection) -> None:
-        await connection.execute("CREATE TEMP TABLE IF NOT EXISTS staged (LIKE sales) ON COMMIT DROP; TRUNCATE staged")
+        await connection.execute(self.STAGE)
         for chunks in columns(results, VALUE)[0]:
             await connection.copy_to_table("staged", source=BytesIO(b"".join(chunks)), format="csv", header=True)
         await connection.execute(self.REPLACE, *columns(results, "key", "etag"))

@@ -1,4 +1,4 @@
-"""The pipeline of orders from outside: extract, transform and load a day, and what comes of it in the table of sales."""
+"""The pipeline of orders from outside: extract, transform and load a day, and what comes of it in the table of clean orders."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from worker.testing.report import Report
 
 STEPS = ("extract-orders", "transform-orders", "load-orders")
 
-SALES = "SELECT order_id, day, customer_id, country, currency, amount, note FROM sales ORDER BY order_id"
+SALES = "SELECT order_id, day, customer_id, country, currency, amount, note FROM clean_orders ORDER BY order_id"
 
 STRAIGHT = """
     SELECT id, (placed_at AT TIME ZONE 'UTC')::date, customer_id, upper(country), upper(currency), amount_cents / 100.0,
@@ -56,7 +56,7 @@ class Orders:
             await connection.close()
 
     async def is_right(self) -> bool:
-        """Hold the sales against what plain SQL says they are."""
+        """Hold the clean orders against what plain SQL says they are."""
         straight = await self.sql(STRAIGHT, DAY)
         return len(straight) > 300 and await self.sql(SALES) == straight
 
@@ -76,11 +76,11 @@ async def test_orders_go_through_all_steps_and_a_second_time_change_nothing(orde
         code, tally = await orders.run(step)
         assert (code, tally["done"]) == (0, 6), step
     assert await orders.is_right()
-    rows, objects = await orders.sql("SELECT ctid::text, xmin::text FROM sales"), contents(orders)
+    rows, objects = await orders.sql("SELECT ctid::text, xmin::text FROM clean_orders"), contents(orders)
     for step in STEPS:
         code, tally = await orders.run(step)
         assert (code, tally["skipped"]) == (0, {"unchanged": 6}), step
-    assert await orders.sql("SELECT ctid::text, xmin::text FROM sales") == rows
+    assert await orders.sql("SELECT ctid::text, xmin::text FROM clean_orders") == rows
     assert contents(orders) == objects
 
 

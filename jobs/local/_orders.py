@@ -1,4 +1,4 @@
-"""Orders of a day and of the next one, and what each step of their pipeline finds: the seeds of all three are made of it."""
+"""Orders of yesterday and a few of today, and what each step of their pipeline finds: the seeds of all three are made of it."""
 
 import gzip
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ TABLES = """
         note         text
     );
     CREATE INDEX IF NOT EXISTS orders_of_a_day ON orders (((placed_at AT TIME ZONE 'UTC')::date), id);
-    CREATE TABLE IF NOT EXISTS sales (
+    CREATE TABLE IF NOT EXISTS clean_orders (
         order_id    bigint PRIMARY KEY,
         day         date NOT NULL,
         customer_id bigint NOT NULL,
@@ -34,8 +34,8 @@ TABLES = """
         amount      numeric(12, 2) NOT NULL,
         note        text
     );
-    CREATE TABLE IF NOT EXISTS sales_parts (object text PRIMARY KEY, etag text NOT NULL);
-    CREATE INDEX IF NOT EXISTS sales_of_a_day ON sales (day, order_id);
+    CREATE TABLE IF NOT EXISTS clean_order_parts (object text PRIMARY KEY, etag text NOT NULL);
+    CREATE INDEX IF NOT EXISTS clean_orders_of_a_day ON clean_orders (day, order_id);
 """
 
 ORDERS = """

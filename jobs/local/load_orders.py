@@ -1,4 +1,4 @@
-"""What load-orders finds: a day's clean orders in the bucket, and an empty table of sales."""
+"""What load-orders finds: a day's clean orders in the bucket, and an empty table for them."""
 
 from typing import Any
 
