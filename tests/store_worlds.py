@@ -17,7 +17,7 @@ from worker.store.migrate import migrate
 from worker.store.postgres import PostgresStore
 from worker.store.reading import RunReader
 from worker.store.table import Table
-from worker.store.table_making import migrate as make_table
+from worker.store.table_making import make
 from worker.store.table_reading import TableReader
 from worker.tally import Tally
 from worker.writing import Writer
@@ -84,5 +84,5 @@ async def postgres_world(url: str, count: int = 4) -> AsyncIterator[StoreWorld]:
 async def dynamodb_world(count: int = 4) -> AsyncIterator[StoreWorld]:
     """Give the run store in a new table of the DynamoDB that the environment points at."""
     async with Table(f"runs-{secrets.token_hex(4)}", "test") as table:  # one client: they take their time to be made
-        await make_table(table)
+        await make(table)  # without its expiry, which dynalite has not
         yield StoreWorld([DynamoStore(table) for _ in range(count)], TableReader(table))

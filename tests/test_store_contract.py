@@ -21,10 +21,14 @@ from worker.verdict import Verdict
 ENDS = [verdict for verdict in Verdict if verdict.worked and verdict is not Verdict.SUCCEEDED] + [Verdict.NOT_STARTED]
 
 
-@pytest.fixture(params=["postgres", "dynamodb"])
-async def world(request: pytest.FixtureRequest, postgres_server: Postgres, aws: Aws) -> AsyncIterator[StoreWorld]:
-    """Give an empty run store of each kind."""
-    if request.param == "dynamodb":
+@pytest.fixture(params=["postgres", "moto", pytest.param("dynalite", marks=pytest.mark.soak)])
+async def world(
+    request: pytest.FixtureRequest, postgres_server: Postgres, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StoreWorld]:
+    """Give an empty run store of each kind, that in DynamoDB on two servers that were written apart."""
+    if request.param == "dynalite":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("dynalite_server"))
+    if request.param != "postgres":
         async with dynamodb_world() as world:
             yield world
         return

@@ -170,5 +170,7 @@ async def test_run_without_postgresql_survives_anywhere(
 
         yield Elsewhere(own.environment, rows)
 
-    report = await kill_anywhere("stamp-objects", world=fresh, seed=5, kills=20, stops=5, pairs=6, freezes=4)
+    report = await kill_anywhere(
+        "stamp-objects", world=fresh, environment={"WORKER_RATE": "20"}, seed=5, kills=10, stops=5, pairs=6, freezes=4
+    )
     assert report.records == 40

@@ -59,7 +59,13 @@ def _said(table: Table, operation: str, error: Permanent) -> str:
 
 
 async def migrate(table: Table) -> list[str]:
-    """Make the table and what it lacks, in this order; give the names of what was made. Raises Faults for another table."""
+    """Make the table and what it lacks, and have it forget; give the names of what was made. Raises Faults for another table."""
+    made = await make(table)
+    return [*made, "expiry"] if await _expires(table) else made
+
+
+async def make(table: Table) -> list[str]:
+    """Make the table, or the indexes that it lacks; give their names. Raises Faults for another table."""
     made = []
     described = await _described(table)
     if described is None:
@@ -72,8 +78,6 @@ async def migrate(table: Table) -> list[str]:
                 await _add_index(table, name)
                 made.append(name)
     await _until_active(table)
-    if await _expires(table):
-        made.append("expiry")
     return made
 
 
