@@ -1,7 +1,7 @@
 """What many tests share: real PostgreSQL servers, and a fresh database on one for each test that asks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import asyncpg
 import pytest
@@ -19,6 +19,15 @@ pytest_plugins = ["worker.testing.plugin"]
 # looptime asks for the current event loop before each test, and Python 3.11 would make one, which nobody closes, if the first
 # test of a session is not async.
 asyncio.set_event_loop(None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what a test has logged be sent to another process: pytest-xdist dies of half a surrogate pair."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
+
 
 _EMPTY = """
     SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
