@@ -146,8 +146,7 @@ async def test_engine_uses_the_room_in_the_window_at_once() -> None:
 
     limits = Limits(concurrency=3, page_size=12, record_timeout=100)
     await engine_over(Rows(range(30)), process, limits=limits, retry=Steady(attempts=2, first=10)).work()
-    assert began[13] <= 8, "the window fills up at 8 s"
-    assert 10 <= began[14] < 11
+    assert 10 <= min(at for at in began.values() if at > 8) < 11, "the window is full at 8 s"
 
 
 async def test_engine_lets_other_things_run_between_records() -> None:
