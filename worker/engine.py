@@ -31,7 +31,8 @@ _COMMIT_EVERY_S = 1.0
 _PROGRESS_EVERY_S = 0.5
 _TICK_S = 0.1
 _BREATH_S = 0.02
-"""So long may records be worked on, by all slots together, without letting anything else run."""
+"""So long may records be worked on, by all slots together, without letting anything else run; then for a grace only."""
+_GRACE_S = 0.001
 _LET_GO_S = 1.0
 """So long may a `process` that was cancelled take to notice, before the attempt ends without it."""
 _WINDOW = 4
@@ -109,7 +110,7 @@ class Engine:
             open_keys=open_keys,
             at_most=max_records,
             wake=self._wake,
-            turned=self._breathe_soon,
+            turned=self._page_turned,
             gone=ledger.gone,
             clock=clock,
         )
@@ -234,19 +235,29 @@ class Engine:
         return taken
 
     async def _breathe(self) -> None:
-        """Let everything else run, once for all slots together: for two rounds, so that what the first wrote is sent."""
+        """Let everything else run: by itself, where the slots wait for something; else, a moment later, by waiting for it."""
+        if self._breathing:
+            await asyncio.sleep(0)
+        else:
+            self._ask_for_breath()
+            self._breathe_at = self._clock() + _GRACE_S
+
+    def _ask_for_breath(self) -> None:
+        """Note when the loop has gone round twice: what was written in the first round is sent then."""
         if not self._breathing:
             self._breathing = True
             loop = asyncio.get_running_loop()
             loop.call_soon(loop.call_soon, self._breathe_out)
-        await asyncio.sleep(0)
 
     def _breathe_out(self) -> None:
         self._breathe_at, self._breathing = self._clock() + _BREATH_S, False
 
-    def _breathe_soon(self) -> None:
-        """Breathe before the next record: a page was begun, and the query for the one after it is to go out."""
-        self._breathe_at = self._straight_until = -inf
+    def _page_turned(self) -> None:
+        """Let the query for the next page go out before the first record of this one, unless the slots wait for something anyway."""
+        self._look_up()
+        if all(slot.taken is None for slot in self._slots):
+            self._ask_for_breath()
+            self._breathe_at = -inf
 
     def _look_up(self) -> None:
         """Leave the straight way: something may come before the next row."""

@@ -176,8 +176,12 @@ class PostgresStore:
     async def _transaction(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
         """Open a transaction that the server ends when we fall silent in it: the locks of a frozen host must not outlive its lease."""
         async with self._link.using() as connection, connection.transaction():
-            await connection.execute(sql.MORTAL, f"{self.lease_s * 1000:.0f}")
+            await connection.execute(sql.MORTAL, self._lease_ms)
             yield connection
+
+    @property
+    def _lease_ms(self) -> str:
+        return f"{self.lease_s * 1000:.0f}"
 
     async def _begin(self, connection: "asyncpg.Connection[Any]", claim: Claim, prior: str) -> Granted:
         replays = claim.replay is not None or (prior == Verdict.COMPLETED_WITH_FAILURES.word and not claim.restart)
@@ -213,8 +217,8 @@ class PostgresStore:
         return self._before.plus(attempt) if self._replay is None else self._before.after_replay(attempt)
 
     async def _commit(self, batch: Batch, source: str, writing: Writing, *, careful: bool) -> Committed:
-        async with self._transaction() as connection:
-            number = await connection.fetchval(sql.FENCE, self._run_id, self._token, self.lease_s)
+        async with self._link.using() as connection, connection.transaction():
+            number = await connection.fetchval(sql.FENCE, self._run_id, self._token, self.lease_s, self._lease_ms)
             if number is None:
                 raise LeaseLost(f"a newer attempt holds run {self._run_id}; this page is not committed")
             wrote = await writing(batch.results, connection, careful)

@@ -52,9 +52,10 @@ HEARTBEAT = """
 UPDATE worker.runs SET heartbeat_at = now(), lease_until = now() + make_interval(secs => $3)
 WHERE run_id = $1 AND token = $2 RETURNING commits"""
 
+# Mortal as well, in the same round trip.
 FENCE = """
 UPDATE worker.runs SET commits = commits + 1, heartbeat_at = now(), lease_until = now() + make_interval(secs => $3)
-WHERE run_id = $1 AND token = $2 RETURNING commits"""
+WHERE run_id = $1 AND token = $2 RETURNING commits, set_config('idle_in_transaction_session_timeout', $4, true)"""
 
 CHECKPOINT = """
 UPDATE worker.runs SET source = $2, cursor = $3::text::jsonb, open_keys = $4::text::jsonb, tally = $5::text::jsonb
