@@ -1,22 +1,19 @@
 """Compare each AWS source, with the whole engine over it, with a bare aiobotocore loop over the same: it is to reach 0.8 of that.
 
-Each `source_<name>.py` beside this has one `Comparison`. Prints the median records a second of both, in turn in one process,
-and their ratio.
+Each `source_<name>.py` beside this makes one `Comparison`.
 """
 
-import argparse
-import asyncio
 import os
-import statistics
 import time
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-import uvloop
-
 from bench.inside import Noop, Nowhere
+from bench.line import Line, compared, in_turn
+from bench.world import ROOT
 from worker.budget import ErrorBudget
 from worker.engine import Engine
 from worker.events import Reporter
@@ -36,7 +33,9 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "bench",
     "AWS_SECRET_ACCESS_KEY": "bench",
+    "PYTHONPATH": str(ROOT),  # the servers are programs of their own
 }
+
 
 class Comparison(Protocol):
     """A source and what would be written without it; entering it starts the servers and sets AWS_ENDPOINT_URL."""
@@ -93,34 +92,20 @@ async def through_the_loop(comparison: Comparison) -> float:
     return read / (time.perf_counter() - began)
 
 
-async def compare(name: str, made: AbstractAsyncContextManager[Comparison], records: int, rounds: int) -> None:
-    """Measure both sides in turn, and print it."""
-    bare, engine = list[float](), list[float]()
-    async with made as comparison:
-        for _ in range(rounds):
-            await comparison.fill(records)
-            bare.append(await through_the_loop(comparison))
-            await comparison.fill(records)
-            engine.append(await through_the_engine(comparison))
-    ratio = statistics.median(engine) / statistics.median(bare)
-    print(f"{name:10}  {statistics.median(bare):>10,.0f}/s  {statistics.median(engine):>10,.0f}/s  {ratio:6.2f}")
-
-
-def main() -> None:
-    """Compare them all, or those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="sources (all)")
-    parser.add_argument("--records", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    found = sorted(file.stem.removeprefix("source_") for file in Path(__file__).parent.glob("source_*.py"))
+async def sources(records: int, rounds: int) -> list[Line]:
+    """Compare them all."""
     os.environ.update(ENVIRONMENT)
-    print(f"{'':10}  {'bare':>12}  {'engine':>12}  ratio")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        for name in options.names or found:
-            made = import_module(f"bench.source_{name}").comparison()
-            runner.run(compare(name, made, options.records, options.rounds))
+    found = sorted(file.stem.removeprefix("source_") for file in Path(__file__).parent.glob("source_*.py"))
+    return [await _compared(name, records, rounds) for name in found]
 
 
-if __name__ == "__main__":
-    main()
+async def _compared(name: str, records: int, rounds: int) -> Line:
+    async with import_module(f"bench.source_{name}").comparison() as comparison:
+
+        async def filled(side: Callable[[Comparison], Awaitable[float]]) -> float:
+            await comparison.fill(records)
+            return await side(comparison)
+
+        sides = (partial(filled, through_the_engine), partial(filled, through_the_loop))
+        engine, bare = await in_turn(sides, rounds)
+    return compared("sources", f"{name}, through the engine", engine, "bare aiobotocore", bare, at_least=0.8)

@@ -8,13 +8,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from worker.boto import Client
-from worker.errors import Permanent
 from worker.job import Run
 from worker.source import Failure, JsonKey, Key, Page, Promise
-from worker.sources.sqs_batches import MOST, Entry
+from worker.sources.sqs_batches import MOST
+from worker.sources.sqs_checks import Queue, looked_at
 from worker.sources.sqs_holding import Holding
 from worker.sources.sqs_message import Message
 
@@ -57,7 +55,7 @@ class SqsQueue:
         self._run, self._url, self._for_s, self._wait_s = run, url, for_s, wait_s
         self._client = Client(run, "sqs")
         self._opened = False
-        self._arn = self._dead_arn = ""
+        self._queue = Queue()
         self._holding: Holding
         self._ready: list[Message] = []
         self._polls: dict[asyncio.Task[None], int] = {}  # receives on their way, and how many messages they ask for
@@ -78,29 +76,18 @@ class SqsQueue:
 
     def redrive(self) -> str:
         """Give the command that delivers failed messages again; the destination is said, for SQS did not move them itself."""
-        return (
-            f"aws sqs start-message-move-task --source-arn {self._dead_arn or '…'} --destination-arn {self._arn or '…'}"
-        )
+        arns = f"--source-arn {self._queue.dead_arn} --destination-arn {self._queue.arn}"
+        return f"aws sqs start-message-move-task {arns}"
 
     async def check(self) -> list[str]:
         """Look whether the queue is there, fit for use, and ours to work on; open what the attempt needs of it."""
         if not self._opened:
             await self._run.enter(self._client)
             self._opened = True
-        try:
-            asked = await self._client.call("get_queue_attributes", QueueUrl=self._url, AttributeNames=["All"])
-        except Permanent as error:
-            return [
-                f"the queue {self._url!r} cannot be read: {error}; is its URL right, and sqs:GetQueueAttributes allowed?"
-            ]
-        about = asked["Attributes"]
-        self._arn, visibility_s = about["QueueArn"], int(about["VisibilityTimeout"])
-        dead_letters, faults = await self._dead_letters(about)
-        faults += self._unfit(about, visibility_s)
+        queue, faults = await looked_at(self._client, self._url, self._run)
         if not faults:
-            faults = await self._forbidden(dead_letters)
-        if not faults:
-            self._holding = Holding(self._client, self._url, dead_letters, visibility_s, self._run.log)
+            self._queue = queue
+            self._holding = Holding(self._client, self._url, queue.dead_letters, queue.visibility_s, self._run.log)
             hiding = asyncio.create_task(self._holding.keep_hidden(), name="visibility")
             self._run.resources.push_async_callback(self._close, hiding)
         return faults
@@ -205,49 +192,3 @@ class SqsQueue:
                 await self._holding.release()
         except TimeoutError:
             self._run.log.warning("%d messages were not released: they are there again later", len(self._holding))
-
-    # --- faults ---------------------------------------------------------------------------------------------------------
-
-    def _unfit(self, about: dict[str, str], visibility_s: int) -> list[str]:
-        faults = []
-        if about.get("FifoQueue") == "true":
-            faults.append(f"{self._arn} is a FIFO queue, whose order would not be kept: records are worked on at once")
-        if visibility_s < self._run.limits.record_timeout:
-            faults.append(
-                f"{self._arn} hides messages for {visibility_s} s, but a record may take {self._run.limits.record_timeout:g} s: "
-                f"set its VisibilityTimeout to that at least, or lower record_timeout"
-            )
-        return faults
-
-    async def _dead_letters(self, about: dict[str, str]) -> tuple[str, list[str]]:
-        """Find the dead-letter queue's URL, or what is wrong with it."""
-        policy = about.get("RedrivePolicy")
-        if not policy:
-            return "", [
-                f"{self._arn} has no dead-letter queue: a message that always fails would come back for ever; "
-                f"set its RedrivePolicy (deadLetterTargetArn, maxReceiveCount)"
-            ]
-        self._dead_arn = msgspec.json.decode(policy)["deadLetterTargetArn"]
-        owner, name = self._dead_arn.split(":")[-2:]
-        try:
-            found = await self._client.call("get_queue_url", QueueName=name, QueueOwnerAWSAccountId=owner)
-        except Permanent as error:
-            return "", [f"the dead-letter queue {self._dead_arn} cannot be found: {error}; is sqs:GetQueueUrl allowed?"]
-        return found["QueueUrl"], []
-
-    async def _forbidden(self, dead_letters: str) -> list[str]:
-        """Try what will be needed on a message that does not exist; a dry run needs to change no more than visibility."""
-        nothing = {"Id": "0", "ReceiptHandle": "none"}
-        tries: list[tuple[str, str, list[Entry]]] = [
-            ("change_message_visibility_batch", self._url, [nothing | {"VisibilityTimeout": 0}])
-        ]
-        if not self._run.dry_run:
-            tries += [("delete_message_batch", self._url, [nothing]), ("send_message_batch", dead_letters, [])]
-        faults = []
-        for operation, url, entries in tries:
-            try:
-                await self._client.call(operation, QueueUrl=url, Entries=entries)
-            except Permanent as error:
-                if "denied" in error.type.lower():
-                    faults.append(f"not allowed on {url!r}: {error}")
-        return faults
