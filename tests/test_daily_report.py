@@ -82,7 +82,7 @@ async def test_daily_report_makes_a_table_and_a_chart_for_each_region(world: Wor
 
 async def test_daily_report_made_again_is_the_same(world: World) -> None:
     """A dry run puts nothing, another run of the day finds all as it is, and what was lost meanwhile is put again."""
-    code, dry = await world.report("--dry-run", JOB_DATE=str(DAY))
+    code, dry = await world.report("--dry-run", JOB_DATE=str(DAY), WORKER_CONCURRENCY="1")
     assert (code, dry.end["tally"]["done"], world.files()) == (0, 2, {})
     assert re.fullmatch(rf"eu: {{'{EU}.csv': \d+ bytes, '{EU}.svg': [\d,]+ bytes}}", min(dry.end["samples"]))
     assert "links" not in dry.end
