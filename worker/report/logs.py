@@ -35,6 +35,7 @@ def configure(
         root.removeHandler(handler)
     root.addHandler(lines)
     root.setLevel(level.upper())
+    logging.getLogger("botocore").setLevel(max(root.level, logging.WARNING))  # each client tells where it found what
     logging.captureWarnings(True)
 
 
