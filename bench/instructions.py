@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.world import ROOT
@@ -19,7 +20,8 @@ _ONE_RUN = "from bench.inside import even_clock, seconds; seconds({}, even_clock
 def instructions() -> tuple[str, float] | None:
     """Give what counted, and the instructions a record; None where neither valgrind nor perf can."""
     for name, count in (("callgrind", _callgrind), ("perf stat", _perf)):
-        few, many = count(_FEW), count(_MANY)
+        with ThreadPoolExecutor() as both:
+            few, many = both.map(count, (_FEW, _MANY))
         if few and many:
             return name, (many - few) / (_MANY - _FEW)
     return None

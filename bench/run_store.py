@@ -104,6 +104,8 @@ async def run_store(world: World, runs: int, rounds: int) -> list[Line]:
     await full.fill(runs)
     lines = []
     for name, question in QUESTIONS.items():
+        for store in (full, empty):
+            await question(store)  # connects, plans, reads into memory
         at_full, at_empty = await in_turn([partial(_asked, question, store) for store in (full, empty)], rounds)
         lines.append(compared("store", f"{name}, {runs:,} runs", at_full, "empty store", at_empty, unit="ms"))
     for store in (empty, full):

@@ -44,7 +44,7 @@ async def noop(world: World, size: Size) -> list[Line]:
 async def waiting(world: World, size: Size) -> list[Line]:
     """Wait 5 ms a record, with few and with many in flight, and with some that take much longer."""
     many, few = int(150_000 * size.seconds), int(10_000 * size.seconds)
-    slow = max(2_000, few // 5)
+    slow = max(6_000, few // 3)  # less, and the last slow one alone would be a large part of the time
     await world.records(many)
     delay = ("--delay", "0.005")
     at_1024, naive_1024, at_64, mixed, naive_mixed = await in_turn(
