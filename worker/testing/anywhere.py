@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from worker.testing.databases import Restart, cut, restart_database
-from worker.testing.elsewhere import Fresh
+from worker.testing.elsewhere import Fresh, nowhere
 from worker.testing.holders import freeze, start_twice
 from worker.testing.kills import kill, kill_at_commits, stop
 from worker.testing.report import Report
+from worker.testing.state import Counts
 from worker.testing.trial import Calls, Subject, Trial
 
 
@@ -20,6 +21,7 @@ async def kill_anywhere(
     seed: int,
     compare: Sequence[str] | None = None,
     except_columns: Sequence[str] = (),
+    counts: Counts = "exact",
     calls: Calls = dict,
     kills: int = 0,
     commits: int = 0,
@@ -32,22 +34,23 @@ async def kill_anywhere(
 ) -> Report:
     """Run a job on copies of a database, disturb it so many times in each way, and hold that each copy ends the same.
 
-    `database` is never changed, and nobody may be connected to it. A job without PostgreSQL is given a fresh `world` for each run
-    instead; there are no commits, cuts and restarts for it. `compare` names the tables (all, but for the run store's),
-    `except_columns` what may differ (times). `calls` gives how often each outside call was made so far. Raises AssertionError
-    with the seed, what broke it, and the rows that differ.
+    `database` is never changed, and nobody may be connected to it. What else the job works on is in a fresh `world` for each run;
+    without `database` the run store is there too, and there are no commits, cuts and restarts. `compare` names the tables (all,
+    but for the run store's), `except_columns` what may differ (times), `counts` which outcomes may. `calls` gives how often each
+    outside call was made so far. Raises AssertionError with the seed, what broke it, and the rows that differ.
     """
-    if (database is None) == (world is None):
-        raise ValueError("kill_anywhere is given either database or world")
-    if world is not None and (commits or cuts or restarts):
+    if database is None and world is None:
+        raise ValueError("kill_anywhere is given database, world, or both")
+    if database is None and (commits or cuts or restarts):
         raise ValueError("commits, cuts and restarts are for a database: ask for kills, stops, pairs and freezes")
     subject = Subject(
         job=job,
         database=database,
-        world=world,
+        world=world or nowhere,
         environment=environment,
         compare=compare,
         except_columns=except_columns,
+        counts=counts,
         calls=calls,
     )
     trial = Trial(subject, seed)

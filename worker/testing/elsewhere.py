@@ -1,4 +1,4 @@
-"""A data set that is in no database of PostgreSQL: made anew for every run by who tests, and read by them afterwards."""
+"""What of a data set is not in PostgreSQL: made anew for every run by who tests, and read by them afterwards."""
 
 import asyncio
 import os
@@ -30,19 +30,32 @@ Fresh = Callable[[], AbstractAsyncContextManager[World]]
 
 
 @asynccontextmanager
-async def populated(fresh: Fresh) -> AsyncIterator[tuple[World, dict[str, str]]]:
-    """Give a fresh world, and the environment for a run in it, with a run store of its own in DynamoDB."""
-    async with fresh() as world:
-        environment = {**world.environment, "RUN_TABLE": f"runs-{secrets.token_hex(8)}"}
-        await _printed(environment, "migrate")
-        yield world, environment
+async def nowhere() -> AsyncIterator[World]:
+    """Give the world of a job that has PostgreSQL alone."""
+
+    async def nothing() -> Mapping[str, Iterable[str]]:
+        return {}
+
+    yield World({}, nothing)
+
+
+async def with_run_table(world: World) -> dict[str, str]:
+    """Make a run store of its own in DynamoDB; give the environment for a run."""
+    environment = {**world.environment, "RUN_TABLE": f"runs-{secrets.token_hex(8)}"}
+    await _printed(environment, "migrate")
+    return environment
+
+
+async def rows_of(world: World) -> dict[str, Counter[str]]:
+    """Read the world."""
+    return {name: Counter(rows) for name, rows in (await world.rows()).items()}
 
 
 async def left_in(world: World, environment: Mapping[str, str], run_id: str) -> State:
     """Read what a run left behind: in the world, and in the run store."""
     text, *letters = (await _printed(environment, "runs", "show", run_id, "--json")).splitlines()
     run = msgspec.json.decode(text, type=RunView)
-    rows = {name: Counter(rows) for name, rows in (await world.rows()).items()}
+    rows = await rows_of(world)
     failed = [msgspec.json.decode(letter, type=LetterView) for letter in letters]
     rows["dead letters"] = Counter(f"{letter.key} {letter.type}" for letter in failed)
     attempts, before = [], Tally()

@@ -5,14 +5,14 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from worker.testing.attempt import Attempt
-from worker.testing.elsewhere import Fresh, left_in, populated
+from worker.testing.elsewhere import Fresh, World, left_in, nowhere, rows_of, with_run_table
 from worker.testing.proxy import Proxy
 from worker.testing.report import Report
-from worker.testing.state import State, copied, state
+from worker.testing.state import Counts, State, copied, state
 
 RUN_KEY = "trial"
 
@@ -28,10 +28,11 @@ class Subject:
 
     job: str
     database: str | None
-    world: Fresh | None
     environment: Mapping[str, str]
+    world: Fresh = nowhere
     compare: Sequence[str] | None = None
     except_columns: Sequence[str] = ()
+    counts: Counts = "exact"
     calls: Calls = dict
     lease_s: float = 1.0
     within_s: float = 60.0
@@ -78,7 +79,7 @@ class Trial:
             try:
                 yield running
                 assert self._undisturbed is not None, "begin comes first"
-                faults = (await running.left()).faults(self._undisturbed)
+                faults = (await running.left()).faults(self._undisturbed, self.subject.counts)
             except (AssertionError, TimeoutError) as error:
                 faults = [str(error) or f"something took longer than {self.subject.within_s:g} s"]
             if faults:
@@ -89,13 +90,19 @@ class Trial:
     @asynccontextmanager
     async def _copy(self) -> AsyncIterator["Round"]:
         subject = self.subject
-        if subject.world is not None:
-            async with populated(subject.world) as (world, environment):
+        async with subject.world() as world:  # first: it may fill the database
+            if subject.database is None:
+                environment = await with_run_table(world)
                 yield Round(subject, environment, partial(left_in, world, environment))
-        elif subject.database is not None:
-            async with copied(subject.database) as url, Proxy(url) as proxy:
-                read = partial(state, url, subject.compare, subject.except_columns)
-                yield Round(subject, {"DATABASE_URL": proxy.url}, read, proxy)
+            else:
+                async with copied(subject.database) as url, Proxy(url) as proxy:
+                    environment = {**world.environment, "DATABASE_URL": proxy.url}
+                    yield Round(subject, environment, partial(self._left, url, world), proxy)
+
+    async def _left(self, url: str, world: World, run_id: str) -> State:
+        """Read what a run left behind in its copy of the database, and beside it."""
+        left = await state(url, self.subject.compare, self.subject.except_columns, run_id)
+        return replace(left, rows=left.rows | await rows_of(world))
 
     def _told(self, running: "Round", faults: list[str]) -> str:
         happened = "".join(f"\n  - {what}" for what in running.history)
