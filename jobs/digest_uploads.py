@@ -17,6 +17,7 @@ from worker import (
     Scope,
     Source,
     Table,
+    Written,
     columns,
     done,
     s3,
@@ -39,8 +40,7 @@ class DigestUploads(Job[Uploads]):
     limits = Limits(concurrency=16, page_size=100, record_timeout=90)
     environment = {"UPLOADS_BUCKET": None, "UPLOADS_PREFIX": "uploads/", "DIGESTS_TABLE": None}
     errors = ErrorBudget(tolerated=0.01)  # replaced between listing and reading: the next run's
-    idempotent = True
-    one_per_scope = True
+    idempotent = one_per_scope = True
 
     def source(self, run: Run[Uploads]) -> Source:
         self.bucket = run.scope.bucket or run.environment["UPLOADS_BUCKET"]
@@ -62,5 +62,6 @@ class DigestUploads(Job[Uploads]):
             lines += chunk.count(b"\n")
         return done(item | {"size": file["size"], "sha256": digest.hexdigest(), "lines": lines})
 
-    async def write(self, results: Results, connection: Connection) -> None:
-        await self.digests.put(columns(results, VALUE)[0])
+    async def write(self, results: Results, connection: Connection) -> Written:
+        items, older = columns(results, VALUE)[0], "attribute_not_exists(written) OR written <= :written"
+        return [item for item in items if await self.digests.put_if([item], older, {":written": item["written"]})]

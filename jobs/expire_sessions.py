@@ -32,7 +32,7 @@ class Part(Scope):
 
 
 class ExpireSessions(Job[Part]):
-    """A session that is renewed after it was read stays: only what is still expired is deleted.
+    """A session that is renewed after it was read, or no longer expires, stays: only what is still expired is deleted.
 
     An archive is named by the sessions in it, so that archiving again does no harm; a session that was gone already counts as deleted.
     """
@@ -45,7 +45,7 @@ class ExpireSessions(Job[Part]):
     one_per_scope = True
 
     EXPIRED = "expires_at < :now"
-    EXPIRED_OR_GONE = "attribute_not_exists(expires_at) OR expires_at < :now"
+    EXPIRED_OR_GONE = "attribute_not_exists(id) OR expires_at < :now"
 
     def source(self, run: Run[Part]) -> Source:
         self.now = {":now": int(time())}

@@ -4,14 +4,20 @@ from collections.abc import AsyncIterator
 from hashlib import sha256
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aws import Aws
 from worker_process import Worker, adds_up, finished
 
+from jobs.digest_uploads import DigestUploads
+from jobs.digest_uploads import Uploads as UploadsScope
 from jobs.local.digest_uploads import filled
+from worker import Run
 from worker.attributes import from_item
 from worker.database import Link
+from worker.job import Result
 from worker.local.aws import Aws as Client
+from worker.outcome import Done
 from worker.store.migrate import migrate
 
 Uploads = dict[str, str]
@@ -77,3 +83,27 @@ async def test_digest_uploads_of_an_object_that_is_not_there_is_a_fault(uploads:
     code, ran = await digested(uploads, "--scope", "key=uploads/no.txt")
     assert code == 2
     assert "there is no object with the key of s3://" in ran.faults[0]
+
+
+async def test_digest_uploads_of_an_older_version_replaces_no_newer_digest(
+    uploads: Uploads, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when the newer one was written between the look at the table and the write: runs of two scopes overlap."""
+    monkeypatch.setenv("AWS_REGION", uploads["AWS_REGION"])
+    bucket, key = uploads["UPLOADS_BUCKET"], "other/late.txt"
+    version = aws.s3.put_object(Bucket=bucket, Key=key, Body=b"old")["VersionId"]
+    scope = UploadsScope(key=key, version=version)
+    run = Run("digest-uploads", "key", scope, environment=uploads | {"UPLOADS_PREFIX": "uploads/"})
+    job = DigestUploads()
+    source = job.source(run)
+    await job.open(run)
+    assert await source.check() == []
+    [record] = (await source.page(None, 1)).records
+    old = await job.process(record, run)
+    assert isinstance(old, Done)
+    newer = old.value | {"written": "9999", "etag": "newer"}
+    assert await job.write([Result(record, newer)], None) == [newer]
+    assert await job.write([Result(record, newer)], None) == [newer], "its own work counts as written"
+    assert await job.write([Result(record, old.value)], None) == []
+    assert await job.digests.get(newer) == newer
+    await run.resources.aclose()

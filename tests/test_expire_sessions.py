@@ -97,7 +97,7 @@ async def test_expiry_by_segments_shares_the_table_out(sessions: Sessions) -> No
 
 
 async def test_expiry_leaves_a_session_that_is_renewed_meanwhile(sessions: Sessions) -> None:
-    """What was renewed after it was read stays and counts as not written; writing the same page again does no harm."""
+    """What was renewed, or never expires any more, since it was read stays and counts as not written; writing again does no harm."""
     run = Run("expire-sessions", "key", Part(), environment=sessions.environment)
     job = ExpireSessions()
     source = job.source(run)
@@ -106,11 +106,12 @@ async def test_expiry_leaves_a_session_that_is_renewed_meanwhile(sessions: Sessi
     records = (await source.page(None, 100)).records
     later = {":later": int(time()) + DAY_S}
     assert await sessions.table.update_if({"id": "expired 7"}, "SET expires_at = :later", values=later)
+    assert await sessions.table.update_if({"id": "expired 8"}, "REMOVE expires_at")
     results = [Result(record, None) for record in records]
     for _ in range(2):
         written = await job.write(results, None)
         assert written is not None
-        assert {record["id"] for record in written} == sessions.expired - {"expired 7"}
+        assert {record["id"] for record in written} == sessions.expired - {"expired 7", "expired 8"}
     await run.resources.aclose()
-    assert await sessions.there() == sessions.alive | {"expired 7"}
+    assert await sessions.there() == sessions.alive | {"expired 7", "expired 8"}
     assert sorted(sessions.archived()) == sorted(sessions.expired), "in one object, which was written twice"

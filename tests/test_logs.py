@@ -90,6 +90,14 @@ def test_logs_show_where_a_line_came_from_when_asked(logged: Logged) -> None:
     assert "test_logs_show_where" in logged.only()["exception"]["stack"]
 
 
+@pytest.mark.parametrize("name", ["aiobotocore.credentials", "botocore.credentials"])
+def test_logs_leave_out_where_credentials_were_found(logged: Logged, name: str) -> None:
+    """Each client would tell it again; what goes wrong is said."""
+    logging.getLogger(name).info("Found credentials in environment variables.")
+    logging.getLogger(name).warning("Refreshing them failed.")
+    assert logged.only()["event"] == "Refreshing them failed."
+
+
 def test_logs_carry_warnings(logged: Logged) -> None:
     """What a library warns about is a line like the others."""
     with warnings.catch_warnings():

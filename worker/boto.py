@@ -6,7 +6,6 @@ retries, so that permits, freshness and budgets hold for each try.
 
 import contextlib
 import functools
-import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -83,7 +82,6 @@ _CUT = (
 """What is raised when no answer comes, or not all of it, or somebody else's."""
 _SIGNATURES = {"s3": "s3v4"}
 """Of links, too: what is encrypted with KMS needs it."""
-logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where each client found its credentials
 _CONNECTIONS = 64
 _CONNECT_S, _READ_S = 5, 30
 

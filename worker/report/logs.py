@@ -35,7 +35,8 @@ def configure(
         root.removeHandler(handler)
     root.addHandler(lines)
     root.setLevel(level.upper())
-    logging.getLogger("botocore").setLevel(max(root.level, logging.WARNING))  # each client tells where it found what
+    for name in ("aiobotocore", "botocore"):  # each client tells where it found what
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
     logging.captureWarnings(True)
 
 
