@@ -176,3 +176,15 @@ async def test_lists_that_are_throttled_hold_every_slot() -> None:
 async def process(record: Record) -> Any:
     """Finish a record."""
     return done()
+
+
+async def test_list_with_a_record_twice_on_a_page_does_not_go_round_for_ever() -> None:
+    """A position is a record of a page: named twice, it would be found at the first of them again and again."""
+
+    async def fetch(_: int) -> tuple[list[Record], bool]:
+        return [{"id": 1}, {"id": 1}, {"id": 2}], False
+
+    source = lists.by_page_number(fetch)
+    page = await source.page(None, 1)
+    with pytest.raises(Permanent, match="page 1 has the id 1 twice"):
+        await source.page(page.after, 1)

@@ -141,6 +141,8 @@ class PagedList(_List):
         begin = own.index(last) + 1 if last in own else 0
         items = [Item(record, name) for record in records[begin : begin + size]]
         if begin + size < len(own):
+            if self.key(items[-1]) == after:  # the position would be found at the first of the two, again and again
+                raise Permanent(f"the list's page {name!r} has the {self._key} {last!r} twice", "ListStuck")
             return Page(items, self.key(items[-1]))
         return Page(items, None if following is None else (following, None))
 
