@@ -34,7 +34,7 @@ class Part(Scope):
 class ExpireSessions(Job[Part]):
     """A session that is renewed after it was read, or no longer expires, stays: only what is still expired is deleted.
 
-    An archive is named by the sessions in it, so that archiving again does no harm; a session that was gone already counts as deleted.
+    An archive is named by the sessions in it and when they expired, so that archiving again does no harm; a session that was gone already counts as deleted.
     """
 
     schedule = Cron("0 3 * * ? *")
@@ -61,7 +61,7 @@ class ExpireSessions(Job[Part]):
 
     async def write(self, results: Results, connection: Connection) -> Written:
         expired = [result.record for result in results]
-        name = sha256("\n".join(session["id"] for session in expired).encode()).hexdigest()
+        name = sha256("\n".join(f"{session['id']} {session['expires_at']}" for session in expired).encode()).hexdigest()
         await self.archive.upload_lines(f"sessions/{name}.jsonl.gz", self.one_by_one(expired))
         return await self.sessions.delete_if(expired, self.EXPIRED_OR_GONE, self.now)
 

@@ -34,7 +34,8 @@ class ExtractOrders(Job[Day]):
         self.bucket = await run.enter(Bucket(run, run.environment["ORDERS_BUCKET"]))
         parts = await self.database.fetch(self.PARTS, run.scope.date)
         if not run.dry_run:
-            await self.bucket.announce(f"raw/{run.scope.date}/parts", [f"{row['part']:09}" for row in parts])
+            names = [f"{row['part']:09}" for row in parts]
+            await self.bucket.announce(f"raw/{run.scope.date}/parts", names, ".jsonl.gz")
 
     async def process(self, part: Record, run: Run[Day]) -> Outcome:
         key = f"raw/{run.scope.date}/{part['part']:09}.jsonl.gz"

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
+from gzip import compress
 from mimetypes import guess_type
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -144,15 +145,23 @@ class Bucket:
         found = await self.head(key)
         return found is not None and found["source"] == source
 
-    async def announce(self, manifest: str, names: Iterable[str]) -> None:
-        """Write down which objects there will be, for whoever needs all of them to hold them to it, by `lacking`."""
-        await self.put(manifest, "".join(f"{name}\n" for name in names).encode(), content_type="text/plain")
+    async def announce(self, manifest: str, names: Iterable[str], suffix: str) -> None:
+        """Write down which objects there will be beside the manifest, for whoever needs all of them to hold them to it, by `lacking`.
+
+        One that was announced before and has nothing in it any more stays announced, and is emptied (`suffix` ends in .gz): so what
+        was made of it goes, too.
+        """
+        wanted, known = set(names), set(await self._names(manifest))
+        for name in sorted(known - wanted):
+            await self.put(f"{manifest.rpartition('/')[0]}/{name}{suffix}", compress(b"", mtime=0))
+        announced = "".join(f"{name}\n" for name in sorted(wanted | known))
+        await self.put(manifest, announced.encode(), content_type="text/plain")
 
     async def lacking(self, manifest: str, prefix: str) -> list[str]:
         """Find, in words for a job's `check`, which objects announced in a manifest are not under a prefix, whatever their suffix."""
         if await self.head(manifest) is None:
             return [f"s3://{self.name}/{manifest} is not there: run the step that writes it first"]
-        names = [line["text"] async for line in self.lines(manifest, form="text")]
+        names = await self._names(manifest)
         there = {key.removeprefix(prefix).partition(".")[0] for key in await self.keys(prefix)}
         lacking = [name for name in names if name not in there]
         told = f"s3://{self.name}/{prefix} lacks {len(lacking)} of the {len(names)} parts in {manifest}"
@@ -172,6 +181,11 @@ class Bucket:
             "generate_presigned_url", ClientMethod="get_object", Params=asked, ExpiresIn=seconds
         )
         return url
+
+    async def _names(self, manifest: str) -> list[str]:
+        if await self.head(manifest) is None:
+            return []
+        return [line["text"] async for line in self.lines(manifest, form="text")]
 
     async def _holds(self, key: str, body: bytes) -> bool:
         """Tell whether an object is there with just these bytes."""
