@@ -20,7 +20,7 @@ class Primary(Postgres):
 class Replica(Postgres):
     """A copy of a primary that follows it; replay can be held, as a long query or a slow disk holds it."""
 
-    settings = Primary.settings | {"max_standby_streaming_delay": "0"}
+    settings = Primary.settings
 
     def __init__(self, primary: Primary) -> None:
         super().__init__()

@@ -75,6 +75,8 @@ async def test_replica_check_tries_both(servers: tuple[Primary, Replica]) -> Non
 async def test_replica_that_ends_a_query_is_asked_again(servers: tuple[Primary, Replica]) -> None:
     """What replay takes away from under a query ends that query: it passes, and the next read is answered."""
     primary, replica = servers
+    await do(replica, "ALTER SYSTEM SET max_standby_streaming_delay = 0")
+    await do(replica, "SELECT pg_reload_conf()")
     async with Link(replica.url, "pages") as pages:
         slow = query("SELECT id FROM item WHERE pg_sleep(20) IS NOT NULL", key="id")
         slow.connect(pages, pages)
