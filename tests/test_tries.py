@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from fakes import Batches, Row, Rows, adds_up, engine_over, now
+from fakes import Batches, Row, Rows, Steady, adds_up, engine_over, now
 
 from worker.budget import ErrorBudget
 from worker.errors import Permanent, Throttled, Transient
@@ -135,7 +135,7 @@ async def test_tries_keeps_the_rate_with_retries() -> None:
         return done()
 
     limits = Limits(concurrency=20, rate=Rate(50), page_size=100)
-    engine = engine_over(Rows(range(1_000)), process, limits=limits, retry=Retry(attempts=50, first=0.1))
+    engine = engine_over(Rows(range(1_000)), process, limits=limits, retry=Steady(attempts=50, first=0.1))
     await engine.work()
     assert all(calls[place + 50] - calls[place] >= 1 for place in range(len(calls) - 50))
     full = [at for at in calls if at < calls[-1] - 5]
