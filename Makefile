@@ -7,10 +7,12 @@ BENCH_ARGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 IMAGE ?= ecs-batch-worker:$(VERSION)
 IMAGE_ARGS ?=
+ARCH ?= x86_64
+FUNCTIONS_PYTHON ?= python3.13
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts dockerfile lock soak bench bench-quick instructions image documents
+.PHONY: help install run test check lint types contracts dockerfile lock soak bench bench-quick instructions image functions documents
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -46,6 +48,9 @@ dockerfile:
 image: ## Build the image that runs jobs: make image IMAGE=name:tag
 	@test -n "$(ENGINE)" || { echo "no docker, podman or buildah that works: install one, or name it with ENGINE=…" >&2; exit 1; }
 	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) $(IMAGE_ARGS) .
+
+functions: install ## Build the code of the Lambda functions: make functions ARCH=arm64 FUNCTIONS_PYTHON=/path/to/python3.13
+	@$(BIN)/python -m worker.aws.function_package --architecture $(ARCH) --python $(FUNCTIONS_PYTHON)
 
 soak: install ## The long proofs, at their full numbers (minutes)
 	$(BIN)/python -m pytest -q -m soak

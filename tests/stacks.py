@@ -1,0 +1,34 @@
+"""The CloudFormation templates, read for the tests that hold them to the code."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
+from definitions import ROOT
+
+FOLDER = ROOT / "task-definitions"
+STACKS = sorted(FOLDER.glob("*.yaml"))
+SHARED, JOB = (cfn_yaml.load(str(FOLDER / f"{name}.yaml")) for name in ("shared", "job"))
+
+
+def of_type(kind: str, stack: Mapping[str, Any] = JOB) -> dict[str, Any]:
+    """Find a stack's resources of a type, by their names."""
+    found = stack["Resources"].items()
+    return {name: resource["Properties"] for name, resource in found if resource["Type"] == kind}
+
+
+def statements(stack: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give every statement of every policy of the stack's roles, whatever it depends on."""
+    documents = [one["PolicyDocument"] for one in of_type("AWS::IAM::ManagedPolicy", stack).values()]
+    documents += [one["PolicyDocument"] for one in of_type("AWS::IAM::RolePolicy", stack).values()]
+    for role in of_type("AWS::IAM::Role", stack).values():
+        documents += [policy["PolicyDocument"] for policy in role.get("Policies", ())]
+    for document in documents:
+        for statement in document["Statement"]:
+            yield statement["Fn::If"][1] if "Fn::If" in statement else statement
+
+
+def actions(statement: Mapping[str, Any]) -> list[str]:
+    """Give what a statement is about, one action or several."""
+    found = statement["Action"]
+    return list(found) if isinstance(found, list) else [found]
