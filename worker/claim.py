@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 
 from worker.events import History, Summary
 from worker.ledger import Batch, Committed, Writing
+from worker.scope import Scope, secrets, shown, whole
 from worker.source import JsonKey
 from worker.tally import Tally
 from worker.verdict import Verdict
@@ -99,6 +100,19 @@ class Over:
 
 
 Answer: TypeAlias = Granted | Held | Over
+
+
+def lease_of(job: str, scope: Scope | None, *, dry_run: bool = False) -> str:
+    """Name the lease of a run; `scope` where runs of different scopes may go on at once.
+
+    A dry run has one of its own: it must not keep a night's run from starting.
+    """
+    lease = f"{job} dry-run" if dry_run else job
+    if scope is None:
+        return lease
+    # What is secret in the scope tells runs apart, and is not shown.
+    hidden = f" {hashlib.sha256(whole(scope)).hexdigest()[:16]}" if secrets(scope) else ""
+    return f"{lease} {shown(scope)}{hidden}"
 
 
 class Store(Protocol):

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.claim import Claim, Selection, Store
+from worker.claim import Claim, Selection, Store, lease_of
 from worker.events import Reporter, Task
 from worker.job import Job, Run
 from worker.limits import Limits
 from worker.mask import Mask
 from worker.rate import RateLimit
-from worker.scope import encode, shown, whole
+from worker.scope import shown, whole
 from worker.source import Source
 from worker.stop import Stop, StopPlan
 
@@ -67,15 +67,12 @@ class Parts:
         return self.rates[self.limits.rate.name if self.limits.rate else "rate"]
 
     def claim(self) -> Claim:
-        """Say what the attempt wants to work on. A dry run has a lease of its own: it must not keep a night's run from starting."""
+        """Say what the attempt wants to work on."""
         run = self.run
-        lease = f"{run.job} dry-run" if run.dry_run else run.job
-        if self.job.one_per_scope:
-            lease += f" {encode(run.scope)}"
         return Claim(
             job=run.job,
             run_key=run.run_key,
-            lease=lease,
+            lease=lease_of(run.job, run.scope if self.job.one_per_scope else None, dry_run=run.dry_run),
             mode=self.mode,
             scope=shown(run.scope),
             whole_scope=whole(run.scope),
