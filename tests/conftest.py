@@ -9,6 +9,7 @@ import pytest_asyncio
 from aws import Aws, local_aws
 from dynalite import dynalite
 from local_stack import SYSTEM
+from store_worlds import StoreWorld, dynamodb_world, postgres_world
 
 from worker.database import Link
 from worker.local.postgres import Postgres
@@ -121,3 +122,20 @@ async def store_url(each_url: str, link: Link) -> str:
     """Give a database with the run store's schema on each PostgreSQL."""
     await migrate(link)
     return each_url
+
+
+@pytest_asyncio.fixture(params=["postgres", "moto", pytest.param("dynalite", marks=pytest.mark.soak)])
+async def run_store(
+    request: pytest.FixtureRequest, postgres_server: Postgres, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StoreWorld]:
+    """Give an empty run store of each kind, that in DynamoDB on two servers that were written apart."""
+    if request.param == "dynalite":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("dynalite_server"))
+    if request.param != "postgres":
+        async with dynamodb_world() as world:
+            yield world
+        return
+    url = await postgres_server.database()
+    async with postgres_world(url) as world:
+        yield world
+    await postgres_server.drop(url)

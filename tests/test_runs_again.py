@@ -73,10 +73,16 @@ async def test_prune_forgets_old_runs_and_no_others(database_url: str) -> None:
         await world.sql("UPDATE worker.runs SET created_at = now() - interval '91 days' WHERE run_key <> 'young'")
         await world.sql("UPDATE worker.runs SET ended_at = created_at WHERE run_key = 'old'")
         await world.sql("UPDATE worker.runs SET lease = 'x', ended_at = created_at WHERE run_key = 'working'")
+        for state in ("over", "placed"):
+            await world.sql(f"""INSERT INTO worker.launches (id, run_id, number, job, lease, scope_hash, dry_run, request,
+                restarts, state, reserved_at) VALUES ('{state}', '{state}', 1, '', '', '', false, '{{}}', 0, '{state}',
+                now() - interval '91 days')""")
         async with worker("prune", "--keep", "90d", **world.environment) as running:
             assert await running.output() == "1 runs forgotten\n"
         left = await world.sql("SELECT run_key FROM worker.runs ORDER BY run_key")
         attempts = await world.sql("SELECT FROM worker.attempts")
+        launches = await world.sql("SELECT id FROM worker.launches")
+    assert [row["id"] for row in launches] == ["placed"]
     assert [row["run_key"] for row in left] == ["working", "young"]
     assert len(attempts) == 2
 

@@ -1,19 +1,16 @@
 """worker/claim.py, kept by every run store: who gets a run, from where it goes on, and who may be succeeded."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-from aws import Aws
 from examples import a_summary
-from store_worlds import StoreWorld, dynamodb_world, granted, postgres_world
+from store_worlds import StoreWorld, granted
 from stored import a_batch, a_claim, a_letter
 
 from worker.claim import Granted, Held, Over, Selection
 from worker.errors import Faults, LeaseLost
 from worker.events import Summary
 from worker.ledger import Batch, Committed, corrected
-from worker.local.postgres import Postgres
 from worker.runs import RUNNING
 from worker.tally import Tally
 from worker.verdict import Verdict
@@ -21,21 +18,10 @@ from worker.verdict import Verdict
 ENDS = [verdict for verdict in Verdict if verdict.worked and verdict is not Verdict.SUCCEEDED] + [Verdict.NOT_STARTED]
 
 
-@pytest.fixture(params=["postgres", "moto", pytest.param("dynalite", marks=pytest.mark.soak)])
-async def world(
-    request: pytest.FixtureRequest, postgres_server: Postgres, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[StoreWorld]:
-    """Give an empty run store of each kind, that in DynamoDB on two servers that were written apart."""
-    if request.param == "dynalite":
-        monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("dynalite_server"))
-    if request.param != "postgres":
-        async with dynamodb_world() as world:
-            yield world
-        return
-    url = await postgres_server.database()
-    async with postgres_world(url) as world:
-        yield world
-    await postgres_server.drop(url)
+@pytest.fixture
+def world(run_store: StoreWorld) -> StoreWorld:
+    """Give an empty run store of each kind."""
+    return run_store
 
 
 def ended(verdict: Verdict, **changes: object) -> Summary:

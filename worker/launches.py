@@ -173,8 +173,8 @@ class Launches(Protocol):
         """Give back the room of a launch that no task carries."""
         ...
 
-    async def released(self, task_arn: str, reason: str) -> Launch | None:
-        """Give back the room of a task that has stopped; give its launch as it is now, None where the task has none here.
+    async def released(self, id: str, reason: str, task_arn: str | None = None) -> Launch | None:  # noqa: A002 - its name
+        """Give back the room of a launch whose task has stopped; give the launch as it is now, None for an id that is none of ours.
 
         Saying it twice does no harm, and gives the same launch.
         """
@@ -206,7 +206,7 @@ def decide(asked: Asked, facts: Facts) -> Reservation:
     if (facts.scope_hash or (last and last.scope_hash) or asked.scope_hash) != asked.scope_hash:
         return Refused((f"run key {asked.run_key!r} was used with another scope: use another key, or that scope",))
     if last is not None and last.stale(facts.now):
-        return Reserved(_again(last, facts.now))
+        return Reserved(_taken_up(last, asked.request, facts.now))
     if known := _known(asked, facts):
         return known
     restarts = last.restarts if last else 0
@@ -230,9 +230,9 @@ def decide(asked: Asked, facts: Facts) -> Reservation:
     )
 
 
-def _again(stale: Launch, now: datetime) -> Launch:
+def _taken_up(stale: Launch, request: Mapping[str, Any], now: datetime) -> Launch:
     """Take up a reservation whose launcher died: its task may be there, and is found by the launch's id."""
-    return replace(stale, reserved_at=now)
+    return replace(stale, request=request, reserved_at=now)
 
 
 def _known(asked: Asked, facts: Facts) -> Known | None:

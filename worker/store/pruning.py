@@ -12,10 +12,16 @@ DELETE FROM worker.runs WHERE run_id IN (
         AND coalesce(ended_at, created_at) < now() - $1::interval
     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
 
+_DELETE_LAUNCHES = (
+    "DELETE FROM worker.launches WHERE reserved_at < now() - $1::interval AND state IN ('failed', 'over')"
+)
+
 
 async def prune(link: Link, keep: timedelta) -> int:
-    """Delete the runs that ended longer ago, a few hundred a transaction so that no live run waits; give their number."""
+    """Delete the runs that ended longer ago, and their launches, a few hundred a transaction so that no live run waits; give their number."""
     deleted = 0
+    async with link.using() as connection:
+        await connection.execute(_DELETE_LAUNCHES, keep)
     while True:
         async with link.using() as connection:
             status = await connection.execute(_DELETE, keep, _AT_ONCE)
