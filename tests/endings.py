@@ -21,7 +21,7 @@ def an_event(name: str = "all done", **detail: Any) -> dict[str, Any]:
 
 def event_of(ending: dict[str, Any], **detail: Any) -> dict[str, Any]:
     """Give the event of an ending."""
-    event = copy.deepcopy(_EVENT)
+    event: dict[str, Any] = copy.deepcopy(_EVENT)
     event["detail"] |= ending["detail"] | detail
     exits = {"worker": ending["worker"]} | {
         name: {"exitCode": code} for name, code in ending.get("sidecars", {}).items()
