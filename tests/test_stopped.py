@@ -50,19 +50,24 @@ def test_stopped_task_is_started_again_only_where_that_may_help(ending: dict[str
 
 
 @pytest.mark.parametrize(
-    ("cpu", "memory", "said"),
+    ("cpu", "memory", "own", "said"),
     [
-        ("256", "512", "give the task cpu 256 and memory 1024"),
-        ("256", "2048", "give the task cpu 512 and memory 4096"),
-        ("1024", "3072", "give the task cpu 1024 and memory 6144"),
-        ("8192", "61440", "give the task cpu 16384 and memory 122880"),
-        ("16384", "122880", "Fargate offers no twice of that: share the run out"),
-        (None, None, "look at the peak in its summaries"),
+        ("512", "1024", "512", "give it 1024, and the task cpu 512 and memory 2048"),
+        ("256", "512", None, "give it 1024, and the task cpu 256 and memory 1024"),
+        ("256", "2048", "2048", "give it 4096, and the task cpu 512 and memory 4096"),
+        ("1024", "3072", "2048", "give it 4096, and the task cpu 1024 and memory 5120"),
+        ("8192", "61440", None, "give it 122880, and the task cpu 16384 and memory 122880"),
+        ("16384", "122880", None, "Fargate offers no twice of that: share the run out"),
+        (None, None, None, "its summaries say how much it used at most"),
     ],
 )
-def test_stopped_out_of_memory_suggests_a_size_that_fargate_has(cpu: str | None, memory: str | None, said: str) -> None:
-    """Twice the memory, with the least CPU that comes with it."""
-    assert said in explain(stopped(an_event("out of memory", cpu=cpu, memory=memory))).message
+def test_stopped_out_of_memory_suggests_a_size_that_fargate_has(
+    cpu: str | None, memory: str | None, own: str | None, said: str
+) -> None:
+    """Twice the memory for the worker, room for its sidecars, and the least CPU that comes with it."""
+    event = an_event("out of memory", cpu=cpu, memory=memory)
+    event["detail"]["containers"][0]["memory"] = own
+    assert said in explain(stopped(event)).message
 
 
 def test_stopped_scope_is_in_the_next_command() -> None:

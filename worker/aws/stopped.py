@@ -26,6 +26,11 @@ class Stopped:
     """Whether the containers were running at some time."""
     cpu: int = 0
     memory: int = 0
+    """The task's, in MiB."""
+    worker_memory: int = 0
+    """The worker container's own limit; 0: it has the task's."""
+    started_by: str = ""
+    """The launch that it belongs to, where the launcher started it."""
     sidecars: Mapping[str, int | None]
     """The other containers' exit codes."""
     at: str = ""
@@ -62,6 +67,8 @@ def stopped(event: Mapping[str, Any]) -> Stopped:
         started=bool(detail.get("startedAt")),
         cpu=_whole(detail.get("cpu")),
         memory=_whole(detail.get("memory")),
+        worker_memory=_whole(worker.get("memory")),
+        started_by=str(detail.get("startedBy") or ""),
         sidecars={name: container.get("exitCode") for name, container in containers.items() if name != WORKER},
         at=str(detail.get("stoppedAt") or event.get("time") or ""),
     )

@@ -117,15 +117,17 @@ def _why(task: Stopped, way: Way) -> str:
 
 
 def larger(task: Stopped) -> str:
-    """Suggest the smallest size of Fargate's with twice the memory."""
+    """Suggest twice the memory for the worker, and the smallest size of Fargate's that has it beside the sidecars'."""
+    own = task.worker_memory or task.memory
     sizes = [(memory, cpu) for cpu, all_of_it in FARGATE_SIZES.items() for memory in all_of_it]
-    fitting = sorted(size for size in sizes if size[0] >= 2 * task.memory and size[1] >= task.cpu)
+    fitting = sorted(size for size in sizes if size[0] >= task.memory + own and size[1] >= task.cpu)
     if not task.memory:
-        return "give it more memory: look at the peak in its summaries"
+        return "give it more memory: its summaries say how much it used at most"
+    had = f"the worker had {own} MiB in a task of cpu {task.cpu} and memory {task.memory}"
     if not fitting:
-        return f"it has {task.memory} MiB, and Fargate offers no twice of that: share the run out (shards), or lower page_size and concurrency"
+        return f"{had}, and Fargate offers no twice of that: share the run out (shards), or lower page_size and concurrency"
     memory, cpu = fitting[0]
-    return f"it had cpu {task.cpu} and memory {task.memory}: give the task cpu {cpu} and memory {memory}, or lower page_size and concurrency"
+    return f"{had}: give it {2 * own}, and the task cpu {cpu} and memory {memory}, or lower page_size and concurrency"
 
 
 def _next(task: Stopped, way: Way, scope: str) -> str:
