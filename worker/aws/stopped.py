@@ -1,0 +1,90 @@
+"""What an "ECS Task State Change" event says of a task that has stopped: who it was, and with which words it ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.aws.definition_faults import WORKER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """A task that is over, as ECS tells of it."""
+
+    arn: str
+    cluster: str
+    job: str
+    definition: str = ""
+    environment: Mapping[str, str]
+    """What its start gave the worker beside the task definition: RUN_KEY, JOB_<FIELD>, …"""
+    stop_code: str = ""
+    reason: str = ""
+    """The task's words and the worker container's."""
+    exit_code: int | None = None
+    """The worker's; None: ECS knows none."""
+    started: bool = False
+    """Whether the containers were running at some time."""
+    cpu: int = 0
+    memory: int = 0
+    """The task's, in MiB."""
+    worker_memory: int = 0
+    """The worker container's own limit; 0: it has the task's."""
+    started_by: str = ""
+    """The launch that it belongs to, where the launcher started it."""
+    sidecars: Mapping[str, int | None]
+    """The other containers' exit codes."""
+    at: str = ""
+    """When it stopped, as the event says it."""
+
+    @property
+    def run_key(self) -> str | None:
+        """Give the run key that it was started with; None where the worker made one up."""
+        return self.environment.get("RUN_KEY") or None
+
+    @property
+    def name(self) -> str:
+        """Give the task's id, the last part of its ARN."""
+        return self.arn.rpartition("/")[2]
+
+
+def stopped(event: Mapping[str, Any]) -> Stopped:
+    """Read the event. Raises ValueError for one that is no stopped task's: it belongs in the dead letters."""
+    detail = event.get("detail")
+    if not isinstance(detail, Mapping) or detail.get("lastStatus") != "STOPPED" or not detail.get("taskArn"):
+        raise ValueError(f"no ECS Task State Change of a task that is STOPPED: {str(event)[:300]}")
+    containers = {container.get("name"): container for container in detail.get("containers") or ()}
+    worker = containers.get(WORKER, {})
+    words = (str(detail.get("stoppedReason") or ""), str(worker.get("reason") or ""))
+    return Stopped(
+        arn=str(detail["taskArn"]),
+        cluster=str(detail.get("clusterArn") or ""),
+        job=_job(detail),
+        definition=str(detail.get("taskDefinitionArn") or "").rpartition("/")[2],
+        environment=_environment(detail),
+        stop_code=str(detail.get("stopCode") or ""),
+        reason="; ".join(dict.fromkeys(word for word in words if word)),
+        exit_code=worker.get("exitCode"),
+        started=bool(detail.get("startedAt")),
+        cpu=_whole(detail.get("cpu")),
+        memory=_whole(detail.get("memory")),
+        worker_memory=_whole(worker.get("memory")),
+        started_by=str(detail.get("startedBy") or ""),
+        sidecars={name: container.get("exitCode") for name, container in containers.items() if name != WORKER},
+        at=str(detail.get("stoppedAt") or event.get("time") or ""),
+    )
+
+
+def _job(detail: Mapping[str, Any]) -> str:
+    """Give the job: the family of the task's definition, which its group names unless somebody chose another."""
+    group, family = str(detail.get("group") or ""), str(detail.get("taskDefinitionArn") or "").rpartition("/")[2]
+    return group.removeprefix("family:") if group.startswith("family:") else family.partition(":")[0]
+
+
+def _environment(detail: Mapping[str, Any]) -> dict[str, str]:
+    overrides = (detail.get("overrides") or {}).get("containerOverrides") or ()
+    pairs = [pair for one in overrides if one.get("name") == WORKER for pair in one.get("environment") or ()]
+    return {str(pair.get("name")): str(pair.get("value") or "") for pair in pairs}
+
+
+def _whole(text: Any) -> int:
+    return int(text) if str(text or "").isdecimal() else 0

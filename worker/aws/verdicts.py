@@ -1,0 +1,138 @@
+"""Judge how a task ended: one verdict, whether the same run may be started again as it is, and the command that comes next."""
+
+import re
+from dataclasses import dataclass
+
+from worker.aws import endings
+from worker.aws.definition_faults import FARGATE_SIZES
+from worker.aws.endings import Way
+from worker.aws.never_started import STARTS
+from worker.aws.stopped import Stopped
+
+_OWN = {0: endings.SUCCEEDED, 1: endings.FAILED, 2: endings.COULD_NOT_START, 3: endings.LEASE_LOST}
+"""What the worker decided itself, whatever stopped the task then."""
+_SIGKILL, _SIGTERM, _INTERRUPTED = 137, 143, 75
+_BY_CODE = {
+    _INTERRUPTED: endings.INTERRUPTED,
+    _SIGKILL: endings.KILLED,
+    _SIGTERM: endings.TERMINATED,
+    **dict.fromkeys((125, 126, 127), endings.NOT_EXECUTABLE),
+}
+_TOLD = (0, 1, 3, _INTERRUPTED)
+"""Exit codes after which the worker has told Slack itself, where there was something to tell."""
+_BY_ECS = (_SIGKILL, _SIGTERM, _INTERRUPTED, None)
+"""How the worker ends where ECS stops it."""
+_DEADLINE = re.compile(r"^the deadline of .* passed")
+
+SAFE = "The same run may be started again as it is: what was committed stays, and it goes on from there"
+UNSAFE = "Started again as it is it would most likely end the same; nothing is lost meanwhile, what was committed stays"
+OVER = "Nothing is left to do: started again it would end as already done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a task ended, and what follows from that."""
+
+    verdict: str
+    safe_to_start_again: bool
+    """As it is: nothing has to be mended first."""
+    why: str
+    next_command: str
+    restart: bool = False
+    """Whether it is started again by itself."""
+    silent: bool = False
+    """Whether the worker could not tell Slack of it."""
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether somebody has to hear of it: all but a success, and one that was followed by another attempt."""
+        return self.verdict not in (endings.SUCCEEDED.verdict, endings.LEASE_LOST.verdict)
+
+    @property
+    def message(self) -> str:
+        """Say what happened, what is safe, and the next command."""
+        safe = OVER if self.verdict == endings.SUCCEEDED.verdict else SAFE if self.safe_to_start_again else UNSAFE
+        return f"{self.why}. {safe}. Next: {self.next_command}"
+
+
+def explain(task: Stopped, said: str = "", scope: str = "") -> Ending:
+    """Judge it; `said` is what the worker noted of its end in the run store, `scope` the run's as the command line takes it."""
+    way = _way(task, said)
+    return Ending(
+        verdict=way.verdict,
+        safe_to_start_again=way.safe,
+        why=_why(task, way),
+        next_command=_next(task, way, scope),
+        restart=way.restart,
+        silent=task.exit_code not in _TOLD,
+    )
+
+
+def _way(task: Stopped, said: str) -> Way:
+    if task.exit_code in _OWN and not (task.exit_code and _out_of_memory(task)):
+        return _OWN[task.exit_code]
+    if _out_of_memory(task):
+        return endings.OUT_OF_MEMORY
+    if task.exit_code == _INTERRUPTED and _DEADLINE.search(said):
+        return endings.DEADLINE
+    if task.exit_code in _BY_ECS and (way := _elsewhere(task)):
+        return way
+    if task.exit_code is None:
+        return _without_code(task)
+    return _BY_CODE.get(task.exit_code) or (
+        endings.CRASHED_NATIVE if 128 < task.exit_code < 160 else endings.UNKNOWN_CODE
+    )
+
+
+def _out_of_memory(task: Stopped) -> bool:
+    return re.search(r"OutOfMemoryError|OOMKilled|killed due to memory usage", task.reason, re.IGNORECASE) is not None
+
+
+def _elsewhere(task: Stopped) -> Way | None:
+    """Give who stopped it, where that was neither the worker nor its deadline."""
+    for pattern, way in endings.ELSEWHERE:
+        if pattern.search(task.reason):
+            return way
+    return endings.BY_STOP_CODE.get(task.stop_code) or (endings.SIDECAR_ENDED if _left_alone(task) else None)
+
+
+def _left_alone(task: Stopped) -> bool:
+    """Tell whether the worker was asked to stop because a sidecar had failed: one that is only stopped along exits 0, or of its signal."""
+    asked = task.exit_code in (_INTERRUPTED, _SIGTERM)
+    return asked and any(code not in (None, 0, _SIGKILL, _SIGTERM) for code in task.sidecars.values())
+
+
+def _without_code(task: Stopped) -> Way:
+    for pattern, way in STARTS:
+        if pattern.search(task.reason):
+            return way
+    return endings.UNSEEN if task.started else endings.NOT_STARTED
+
+
+def _why(task: Stopped, way: Way) -> str:
+    code = "no exit code" if task.exit_code is None else f"exit code {task.exit_code}"
+    heard = f" ({task.stop_code or 'no stop code'}, {code}{f': {task.reason}' if task.reason else ''})"
+    do = larger(task) if way is endings.OUT_OF_MEMORY else way.do
+    return f"{task.job}: {way.what}{heard}{f'. What to do: {do}' if do else ''}"
+
+
+def larger(task: Stopped) -> str:
+    """Suggest twice the memory for the worker, and the smallest size of Fargate's that has it beside the sidecars'."""
+    own = task.worker_memory or task.memory
+    sizes = [(memory, cpu) for cpu, all_of_it in FARGATE_SIZES.items() for memory in all_of_it]
+    fitting = sorted(size for size in sizes if size[0] >= task.memory + own and size[1] >= task.cpu)
+    if not task.memory:
+        return "give it more memory: its summaries say how much it used at most"
+    had = f"the worker had {own} MiB in a task of cpu {task.cpu} and memory {task.memory}"
+    if not fitting:
+        return f"{had}, and Fargate offers no twice of that: share the run out (shards), or lower page_size and concurrency"
+    memory, cpu = fitting[0]
+    return f"{had}: give it {2 * own}, and the task cpu {cpu} and memory {memory}, or lower page_size and concurrency"
+
+
+def _next(task: Stopped, way: Way, scope: str) -> str:
+    if task.run_key is None:
+        return f"python -m worker runs {task.job}"
+    if way in (endings.SUCCEEDED, endings.LEASE_LOST):
+        return f"python -m worker runs show {task.job}:{task.run_key}"
+    return f"python -m worker launch {task.job} --run-key {task.run_key}{f' {scope}' if scope else ''}"
