@@ -1,7 +1,7 @@
 """AWS with an ECS that runs tasks, in a process of its own: moto, with its answers to ECS calls replaced inside that process.
 
-So moto's own Step Functions start and watch such tasks too. A line of input `["plant", …]`, `["strike", …]` calls LocalEngine's method and
-is answered with a line of JSON. When its input ends, it ends, and every task with it. Its argument is the folder for what tasks write.
+So moto's own Step Functions start and watch such tasks too, once `["state_machines"]` has come in. Every other line of input, `["plant", …]`,
+`["strike", …]`, calls LocalEngine's method. Each is answered with a line of JSON. When its input ends, it ends, and every task with it. Its argument is the folder for what tasks write.
 """
 
 import json
@@ -41,6 +41,17 @@ def answered(answer: Callable[..., Any]) -> Callable[[Any], Any]:
     return lambda response: ActionResult(answer(response.params, response.current_account, response.region))
 
 
+def state_machines(port: int) -> Callable[[], None]:
+    """Import what executes them only for who wants it: it takes a second."""
+
+    def execute() -> None:
+        from ecs_step_functions import execute_state_machines
+
+        execute_state_machines(port)
+
+    return execute
+
+
 if __name__ == "__main__":
     engine = LocalEngine(Path(sys.argv[1]))
     patch(engine)
@@ -48,7 +59,14 @@ if __name__ == "__main__":
     server.start()
     port = server.get_host_and_port()[1]
     engine.url = f"http://127.0.0.1:{port}"
+    calls: dict[str, Callable[..., Any]] = {
+        "plant": engine.plant,
+        "strike": engine.strike,
+        "forget": engine.forget,
+        "troubles": engine.troubles,
+        "state_machines": state_machines(port),
+    }
     print(port, flush=True)
     for line in sys.stdin:
         call, *arguments = json.loads(line)
-        print(json.dumps(getattr(engine, call)(*arguments)), flush=True)
+        print(json.dumps(calls[call](*arguments)), flush=True)

@@ -13,7 +13,7 @@ Asked = Mapping[str, Any]
 
 FARGATE = ("FARGATE", "FARGATE_SPOT")
 _TOKEN = re.compile(r"[!-~]{1,64}")
-_STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}")
+_STARTED_BY = re.compile(r"[A-Za-z0-9/_-]{1,128}|AWS Step Functions")
 _LONGEST_OVERRIDES = 8_192
 
 

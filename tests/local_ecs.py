@@ -131,6 +131,10 @@ class LocalEcs(Aws):
         left: list[str] = self._ask("troubles")
         return left
 
+    def state_machines(self) -> None:
+        """Have moto's Step Functions execute state machines, and run their tasks here."""
+        self._ask("state_machines")
+
     def listen(self, pattern: dict[str, Any], **target: Any) -> str:
         """Have events that fit a pattern of EventBridge delivered to a fresh queue; give its URL."""
         name = f"events-{secrets.token_hex(4)}"
