@@ -38,9 +38,8 @@ class Task:
         self._strike: Strike | None = None
         self._containers = definition.container_definitions
         self.described = _described(arn, definition, asked)
-        self.override: Mapping[str, Any] = next(
-            (each for each in self.described["overrides"]["containerOverrides"] if each["name"] == WORKER), {}
-        )
+        overrides = self.described["overrides"]["containerOverrides"]
+        self.override: Mapping[str, Any] = next(each for each in overrides if each["name"] == WORKER)
         self.definition = next(each for each in self._containers if each["name"] == WORKER)
 
     def start(self, environment: Callable[[], dict[str, str]], trouble: str | None) -> None:
@@ -125,7 +124,10 @@ class Task:
 
 
 def _described(arn: str, definition: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
-    overrides = {"containerOverrides": [], "inferenceAcceleratorOverrides": []} | asked.get("overrides", {})
+    overrides = {"inferenceAcceleratorOverrides": []} | asked.get("overrides", {})
+    given = {each["name"]: each for each in overrides.get("containerOverrides", ())}
+    named = [given.get(each["name"], {"name": each["name"]}) for each in definition.container_definitions]
+    overrides["containerOverrides"] = named
     strategy = asked.get("capacityProviderStrategy")
     provider = strategy[0]["capacityProvider"] if strategy else asked.get("launchType", "EC2")
     return {
@@ -150,7 +152,7 @@ def _described(arn: str, definition: Any, asked: Mapping[str, Any]) -> dict[str,
 
 def _container(definition: Mapping[str, Any], arn: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     name = definition["name"]
-    override: Mapping[str, Any] = next((one for one in overrides["containerOverrides"] if one["name"] == name), {})
+    override = next(one for one in overrides["containerOverrides"] if one["name"] == name)
     sizes = {key: override.get(key, definition.get(key)) for key in ("cpu", "memory")}
     return {
         "name": name,

@@ -66,7 +66,7 @@ async def test_local_ecs_runs_a_task_as_its_definition_and_its_overrides_say(
     assert [event["detail"]["version"] for event in told] == [1, 2, 3, 4, 5]
     detail = told[-1]["detail"]
     assert (detail["group"], detail["startedBy"]) == ("family:poll-payments", "test")
-    assert detail["overrides"]["containerOverrides"] == [override]
+    assert detail["overrides"]["containerOverrides"] == [override, {"name": "datadog-agent"}, {"name": "log_router"}]
 
 
 async def test_local_ecs_runs_another_command(local_ecs: LocalEcs, definition: str) -> None:
