@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from aws import Aws, local_aws
 from dynalite import dynalite
+from local_ecs import LocalEcs, local_ecs
 from local_stack import SYSTEM
 from store_worlds import StoreWorld, dynamodb_world, postgres_world
 
@@ -56,6 +57,23 @@ def aws(aws_server: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
     for name, value in aws_server.environment.items():
         monkeypatch.setenv(name, value)
     return aws_server
+
+
+@pytest.fixture(scope="session")
+def ecs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEcs]:
+    """Give the session's local AWS with an ECS that runs tasks."""
+    with local_ecs(tmp_path_factory.mktemp("tasks")) as ecs:
+        yield ecs
+
+
+@pytest.fixture(name="local_ecs")
+def fresh_ecs(ecs_server: LocalEcs, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEcs]:
+    """Give a cluster that runs tasks, with the environment pointing at its AWS; what was planted must have happened."""
+    for name, value in ecs_server.environment.items():
+        monkeypatch.setenv(name, value)
+    ecs_server.fresh()
+    yield ecs_server
+    assert ecs_server.troubles() == []
 
 
 @pytest.fixture(scope="session")
