@@ -37,7 +37,7 @@ class DigestUploads(Job[Uploads]):
     """A file that was digested with the same ETag is left alone; an event that comes late replaces no newer digest."""
 
     schedule = Every(hours=1)
-    limits = Limits(concurrency=16, page_size=100, record_timeout=90)
+    limits = Limits(concurrency=16, page_size=100, record_timeout=80)
     environment = {"UPLOADS_BUCKET": None, "UPLOADS_PREFIX": "uploads/", "DIGESTS_TABLE": None}
     errors = ErrorBudget(tolerated=0.01)  # replaced between listing and reading: the next run's
     idempotent = one_per_scope = True
