@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -19,10 +19,16 @@ from worker.errors import Faults
 from worker.job import Job
 from worker.limits import Limits, Rate
 from worker.retry import Retry
-from worker.schedule import Cron, Every
+from worker.schedule import Cron
 
 JOB = "poll-payments"
 STACKS = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "task-definitions").glob("*.yaml"))}
+
+
+@cache
+def parsed(name: str, text: str) -> Template:
+    """Parse a stack, once."""
+    return read(f"task-definitions/{name}", text)
 
 
 @dataclass
@@ -31,16 +37,15 @@ class Copy:
 
     jobs: dict[str, type[Job[Any]] | Faults] = field(default_factory=lambda: {n: registry.load(n) for n in FILES})
     definitions: dict[str, str] = field(default_factory=lambda: {n: path.read_text() for n, path in FILES.items()})
-    stacks: dict[str, str] = field(default_factory=lambda: dict(STACKS))
+    stacks: list[Template] = field(default_factory=lambda: [parsed(name, text) for name, text in STACKS.items()])
     values: dict[str, str] | None = None
     environ: dict[str, str] = field(default_factory=dict)
 
     @property
     def project(self) -> Project:
         """Give it as the doctor takes it."""
-        stacks = tuple(parsed(name, text) for name, text in self.stacks.items())
         return Project(
-            jobs=self.jobs, definitions=self.definitions, stacks=stacks, values=self.values, environ=self.environ
+            jobs=self.jobs, definitions=self.definitions, stacks=self.stacks, values=self.values, environ=self.environ
         )
 
     def only(self) -> None:
@@ -50,12 +55,6 @@ class Copy:
 
 
 Change = Callable[[Copy], Any]
-
-
-@cache
-def parsed(name: str, text: str) -> Template:
-    """Parse a stack, once."""
-    return read(f"task-definitions/{name}", text)
 
 
 def definition(change: Callable[[dict[str, Any]], Any]) -> Change:
@@ -78,14 +77,38 @@ def job(**changes: Any) -> Change:
     return plant
 
 
-def stack(name: str, was: str, now: str) -> Change:
-    """Change the text of a stack, where it says so first."""
+def within(kind: str, key: str, change: Callable[[dict[str, Any]], Any]) -> Change:
+    """Change what holds this key in the stacks, within the first resource of a kind that has it."""
 
     def plant(ours: Copy) -> None:
-        assert was in ours.stacks[name], f"{name} no longer says {was!r}"
-        ours.stacks[name] = ours.stacks[name].replace(was, now, 1)
+        ours.stacks = copy.deepcopy(ours.stacks)
+        resources = [resource.properties for stack in ours.stacks for resource in stack.of_type(kind)]
+        change(next(node for node in nodes(resources) if key in node))
 
     return plant
+
+
+def nodes(node: Any) -> Iterator[dict[str, Any]]:
+    """Give every mapping in a document, the outer ones first."""
+    if isinstance(node, dict):
+        yield node
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from nodes(inner)
+
+
+def without(kind: str, key: str) -> Change:
+    """Take away what a resource of the stacks says there."""
+    return within(kind, key, lambda node: node.pop(key))
+
+
+def with_(kind: str, key: str, value: Any) -> Change:
+    """Have a resource of the stacks say something else there."""
+    return within(kind, key, lambda node: node.update({key: value}))
+
+
+def another(text: str) -> Change:
+    """Add a stack with this resource."""
+    return lambda ours: ours.stacks.append(parsed("extra.yaml", f"Resources:\n{text}"))
 
 
 def given(**more: str) -> Change:
@@ -98,9 +121,9 @@ def given(**more: str) -> Change:
     return plant
 
 
-def resource(name: str, text: str) -> Change:
-    """Add a resource to a stack."""
-    return stack(name, "\nOutputs:\n", f"\n{text}\nOutputs:\n")
+def both(one: Change, other: Change) -> Change:
+    """Make two changes that are one fault."""
+    return lambda ours: (one(ours), other(ours))
 
 
 def worker(**changes: Any) -> Change:
@@ -151,28 +174,40 @@ _STATE_MACHINE = """
   Pipeline:
     Type: AWS::StepFunctions::StateMachine
     Properties:
-      RoleArn: !GetAtt Role.Arn
       DefinitionString: !Sub |
         {"StartAt": "Run", "States": {"Run": {"Type": "Task", "End": true,
           "Resource": "arn:${AWS::Partition}:states:::ecs:runTask.sync", "Parameters": {"Cluster": "${Cluster}"}}}}
 """
-_SCHEDULE = """
+_SCHEDULED = """
   Payments:
     Type: AWS::Scheduler::Schedule
     Properties:
       ScheduleExpression: rate(1 hour)
-      FlexibleTimeWindow: {Mode: "OFF"}
       Target:
-        Arn: !GetAtt Cluster.Arn
-        RoleArn: arn:aws:iam::123456789012:role/start
+        Arn: !GetAtt Launcher.Arn
         Input: '{"job": "poll-payments", "run_key": "<aws.scheduler.scheduled-time>"}'
         RetryPolicy: {MaximumEventAgeInSeconds: 120}
         DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}
 """
-_SIDECAR = "RetryPolicy: {MaximumEventAgeInSeconds: !Ref RetryAgeSeconds, MaximumRetryAttempts: 10}\n"
-_DEAD = 'DeadLetterConfig: {Arn: {"Fn::ImportValue": !Sub "${Shared}-dead-letters"}}\n'
-_SCHEDULED = "<aws.scheduler.scheduled-time>"
-_ONE = 'Action: "ecs:RunTask"\n'
+_BLIND = """
+  Stopped:
+    Type: AWS::Events::Rule
+    Properties:
+      EventPattern: {source: [aws.ecs], detail: {containers: {exitCode: [{anything-but: 0}]}}}
+"""
+_SCHEDULE, _ROLE, _ALARM = "AWS::Scheduler::Schedule", "AWS::IAM::Role", "AWS::CloudWatch::Alarm"
+
+
+def started_with(name: str = WORKER, key: str = "<aws.scheduler.scheduled-time>", more: str = "") -> Change:
+    """Have the schedule start a task with these overrides."""
+    overrides = {"name": name, "environment": [{"name": "RUN_KEY", "value": key}, {"name": "JOB_IDS", "value": more}]}
+    return with_(_SCHEDULE, "Input", json.dumps({"containerOverrides": [overrides]}))
+
+
+def allowed(**statement: Any) -> Change:
+    """Allow a role something else."""
+    return within(_ROLE, "Resource", lambda node: node.update({"Resource": "arn:aws:s3:::ours/key", **statement}))
+
 
 DEFINITION: list[tuple[str, Change]] = [
     ("malformed", worker(memory="512")),
@@ -270,29 +305,34 @@ JOBS: list[tuple[str, Change]] = [
 """What a job declares."""
 
 AROUND: list[tuple[str, Change]] = [
-    ("retry-age-over-interval", stack("job.yaml", "Default: 240", "Default: 300")),
-    ("retry-age-over-interval", job(schedule=Every(minutes=4), timeout=timedelta(minutes=4))),
-    ("no-retry-age", stack("job.yaml", _SIDECAR, "\n")),
-    ("no-dead-letters", stack("job.yaml", _DEAD, "\n")),
+    ("retry-age-over-interval", given(RetryAgeSeconds="300")),
+    ("retry-age-over-interval", with_(_SCHEDULE, "MaximumEventAgeInSeconds", 400)),
+    ("no-retry-age", without(_SCHEDULE, "MaximumEventAgeInSeconds")),
+    ("no-retry-age", without("AWS::Events::Rule", "RetryPolicy")),
+    ("no-dead-letters", without(_SCHEDULE, "DeadLetterConfig")),
     ("schedule-disagrees", given(Schedule="rate(10 minutes)")),
     ("schedule-disagrees", given(Schedule="cron(0 2 * * ? *)", ScheduleZone="Europe/Berlin")),
-    ("schedule-disagrees", resource("shared.yaml", _SCHEDULE)),
-    ("run-key-not-given", stack("job.yaml", _SCHEDULED, "<aws.scheduler.execution-id>")),
-    ("override-too-large", stack("job.yaml", _SCHEDULED, _SCHEDULED + "x" * 8_192)),
-    ("override-for-nobody", stack("job.yaml", '"name": "worker"', '"name": "app"')),
-    ("wildcard-action", stack("job.yaml", _ONE, 'Action: "ecs:*"\n')),
-    ("wildcard-action", stack("job.yaml", "[!Ref TaskPolicyArn]", '["arn:aws:iam::aws:policy/AmazonS3FullAccess"]')),
-    ("wildcard-resource", stack("job.yaml", "Resource: !Ref SecretArns", 'Resource: "*"')),
+    ("schedule-disagrees", another(_SCHEDULED)),
+    ("run-key-not-given", started_with(key="<aws.scheduler.execution-id>")),
+    ("override-too-large", started_with(more="x" * 8_192)),
+    ("override-for-nobody", started_with(name="app")),
+    ("wildcard-action", allowed(Action="ecs:*")),
+    ("wildcard-action", allowed(Action=["s3:GetObject", "s3:Put*"])),
+    ("wildcard-action", with_(_ROLE, "ManagedPolicyArns", ["arn:aws:iam::aws:policy/AmazonS3FullAccess"])),
+    ("wildcard-resource", allowed(Action="s3:GetObject", Resource="*")),
     (
         "wildcard-resource",
-        stack("job.yaml", "Resource: !Ref SecretArns", 'Resource: !Sub "arn:aws:ssm:${AWS::Region}:1:parameter/*"'),
+        allowed(Action="ssm:GetParameters", Resource={"Fn::Sub": "arn:aws:ssm:${AWS::Region}:1:parameter/*"}),
     ),
-    ("blind-rule", stack("job.yaml", "- containers: {name: [worker], exitCode: [{exists: false}]}\n", "\n")),
-    ("logs-for-ever", stack("job.yaml", "RetentionInDays: !Ref LogRetentionDays\n", "\n")),
-    ("silence-is-success", stack("job.yaml", "TreatMissingData: breaching", "TreatMissingData: missing")),
-    ("alarm-too-eager", job(schedule=Cron("0 2 ? * MON *"))),
-    ("public-address", stack("job.yaml", "AssignPublicIp: DISABLED", "AssignPublicIp: ENABLED")),
-    ("waits-for-ever", resource("shared.yaml", _STATE_MACHINE)),
+    ("blind-rule", another(_BLIND)),
+    ("logs-for-ever", without("AWS::Logs::LogGroup", "RetentionInDays")),
+    ("silence-is-success", within(_ALARM, "OKActions", lambda alarm: alarm.pop("TreatMissingData"))),
+    (
+        "alarm-too-eager",
+        both(given(), within(_ALARM, "OKActions", lambda alarm: alarm.update(Period=60, EvaluationPeriods=3))),
+    ),
+    ("public-address", with_(_SCHEDULE, "AssignPublicIp", "ENABLED")),
+    ("waits-for-ever", another(_STATE_MACHINE)),
     ("setting-refused", lambda ours: ours.environ.update(STOP_TIMEOUT="long")),
     ("unknown-variable", lambda ours: ours.environ.update(WORKER_RATES="9")),
 ]

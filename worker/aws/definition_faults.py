@@ -11,6 +11,8 @@ from worker.aws.doctor.telemetry import agent, logs
 from worker.environment import VARIABLES
 from worker.mask import Mask
 
+__all__ = ["FARGATE_SIZES", "LONGEST_STOP", "WORKER", "environment_of", "faults", "findings", "worker_of"]
+
 _GIB = 1024
 FARGATE_SIZES: Mapping[int, tuple[int, ...]] = {
     256: (512, _GIB, 2 * _GIB),

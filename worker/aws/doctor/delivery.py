@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from worker.aws.definition import WORKER
@@ -37,9 +38,10 @@ class Delivery(NamedTuple):
 
     @property
     def inputs(self) -> list[str]:
-        """Give what the target is handed."""
+        """Give what the target is handed; as many as there are branches."""
         transformer = self.target.get("InputTransformer") or {}
-        return [*texts(self.target.get("Input")), *texts(transformer.get("InputTemplate"))]
+        handed = (self.target.get("Input", []), transformer.get("InputTemplate", []))
+        return [text for node in handed for branch, _ in either(node) for text in islice(texts(branch), 1)]
 
 
 def deliveries(template: Template) -> Iterator[Delivery]:
@@ -71,7 +73,10 @@ def _run_key(delivery: Delivery) -> Iterator[Finding]:
         return
     time = _SCHEDULED_TIME[delivery.resource.type]
     paths = (delivery.target.get("InputTransformer") or {}).get("InputPathsMap") or {}
-    if not any(time in text for text in (*delivery.inputs, *texts(paths))):
+    if not (
+        any(time in text for text in texts(paths))
+        or (delivery.inputs and all(time in text for text in delivery.inputs))
+    ):
         line = f'hand {time} over as RUN_KEY: {{"name": "RUN_KEY", "value": "{time if time.startswith("<") else "<time>"}"}}'
         yield codes.RUN_KEY_NOT_GIVEN.at(f"{delivery.path}.Input", f"{time} is not handed over", line)
 
@@ -109,9 +114,12 @@ def ill_timed(template: Template, job: type[Job[Any]]) -> Iterator[Finding]:
 
 def _started(template: Template, delivery: Delivery) -> set[str]:
     """Name what a delivery starts: by its task definition, by the request to the launcher, or by its own name."""
-    arn = template.text((delivery.target.get("EcsParameters") or {}).get("TaskDefinitionArn"))
-    found = {(arn or "").rpartition("task-definition/")[2].partition(":")[0]}
-    found |= {name for node in (delivery.target.get("Input"),) for name in _JOB_IN.findall(template.text(node) or "")}
+    found: set[str] = set()
+    for parameters, _ in either(delivery.target.get("EcsParameters", [])):
+        arn = template.text(parameters.get("TaskDefinitionArn")) or ""
+        found.add(arn.rpartition("task-definition/")[2].partition(":")[0])
+    for node, _ in either(delivery.target.get("Input", [])):
+        found.update(_JOB_IN.findall(template.text(node) or ""))
     return found | {template.text(delivery.resource.properties.get("Name")) or ""}
 
 

@@ -40,7 +40,9 @@ _MUCH = ("AdministratorAccess", "PowerUserAccess", "FullAccess")
 
 def excesses(template: Template) -> Iterator[Finding]:
     """Say where a role is allowed too much."""
-    for resource in template.of_type("AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+    for resource in template.of_type(
+        "AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"
+    ):
         if "PolicyDocument" in resource.properties:
             yield from _document(resource.properties["PolicyDocument"], resource.place("PolicyDocument"))
         for policy, path in either(resource.properties.get("Policies", [])):
