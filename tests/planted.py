@@ -195,7 +195,8 @@ _BLIND = """
     Properties:
       EventPattern: {source: [aws.ecs], detail: {containers: {exitCode: [{anything-but: 0}]}}}
 """
-_SCHEDULE, _ROLE, _ALARM = "AWS::Scheduler::Schedule", "AWS::IAM::Role", "AWS::CloudWatch::Alarm"
+_SCHEDULE, _ROLE = "AWS::Scheduler::Schedule", "AWS::IAM::Role"
+_ALARM, _FUNCTION = "AWS::CloudWatch::Alarm", "AWS::Lambda::Function"
 
 
 def started_with(name: str = WORKER, key: str = "<aws.scheduler.scheduled-time>", more: str = "") -> Change:
@@ -333,6 +334,9 @@ AROUND: list[tuple[str, Change]] = [
     ),
     ("public-address", with_(_SCHEDULE, "AssignPublicIp", "ENABLED")),
     ("waits-for-ever", another(_STATE_MACHINE)),
+    ("function-timeout", without(_FUNCTION, "Timeout")),
+    ("event-lost", without("AWS::Lambda::EventInvokeConfig", "OnFailure")),
+    ("secret-in-plain", within(_FUNCTION, "LOG_FORMAT", lambda variables: variables.update(DD_API_KEY="abc"))),
     ("setting-refused", lambda ours: ours.environ.update(STOP_TIMEOUT="long")),
     ("unknown-variable", lambda ours: ours.environ.update(WORKER_RATES="9")),
 ]

@@ -102,6 +102,8 @@ SILENCE_IS_SUCCESS = Code("silence-is-success", "A job that no longer starts emi
 ALARM_TOO_EAGER = Code("alarm-too-eager", "It rings between two runs, every time, until nobody listens.")
 PUBLIC_ADDRESS = Code("public-address", "The task can be reached from the internet.")
 WAITS_FOR_EVER = Code("waits-for-ever", "A task whose end is not heard of is waited for for a year.")
+FUNCTION_TIMEOUT = Code("function-timeout", "Lambda gives it 3 s unasked: it is cut off in the middle.")
+EVENT_LOST = Code("event-lost", "An event that a function fails on is tried twice more, then dropped in silence.")
 
 # The run store
 RUN_STORE = Code("run-store", "No run starts, or goes on, without it.")

@@ -12,6 +12,7 @@ from worker.aws.doctor.around import oversights, too_eager
 from worker.aws.doctor.delivery import ill_timed, undelivered
 from worker.aws.doctor.finding import Finding
 from worker.aws.doctor.fit import misfits
+from worker.aws.doctor.functions import weaknesses
 from worker.aws.doctor.job import hazards_of
 from worker.aws.doctor.rights import excesses
 from worker.aws.doctor.surroundings import refused, untunable
@@ -101,7 +102,7 @@ def _unfilled(project: Project, text: str) -> Iterator[Finding]:
 
 def _stacks(project: Project) -> Iterator[Finding]:
     for stack in _given(project):
-        yield from _in(stack.file, [*undelivered(stack), *excesses(stack), *oversights(stack)])
+        yield from _in(stack.file, [*undelivered(stack), *excesses(stack), *oversights(stack), *weaknesses(stack)])
 
 
 def _given(project: Project) -> Iterator[Template]:
