@@ -266,6 +266,7 @@ DEFINITION: list[tuple[str, Change]] = [
     ),
     ("agent-not-fargate", drop("environment", "ECS_FARGATE", "datadog-agent")),
     ("agent-drops-last", put("DD_DOGSTATSD_FLUSH_INCOMPLETE_BUCKETS", "false", "datadog-agent")),
+    ("agent-cut-off", put("DD_FORWARDER_STOP_TIMEOUT", "30", "datadog-agent")),
     ("variable-without-value", given(DD_ENV="")),
 ]
 """What is wrong with a task definition by itself."""

@@ -1,9 +1,11 @@
 """The doctor finds each fault that is planted in a copy of our own files, there and nowhere else, and nothing in our own files."""
 
 import asyncio
+import copy
 import io
 import json
 import os
+import random
 import shutil
 import sys
 from datetime import UTC, datetime
@@ -14,7 +16,8 @@ import asyncpg
 import pytest
 from definitions import FILES, ROOT, values
 from payments import payments
-from planted import ELSEWHERE, JOB, PLANTED, Change, Copy
+from planted import ELSEWHERE, JOB, PLANTED, Change, Copy, nodes
+from planted import job as plant_job
 from store_worlds import granted, postgres_world
 from stored import a_batch, a_claim
 
@@ -90,6 +93,45 @@ def test_doctor_finds_a_write_without_its_transaction() -> None:
 def test_doctor_knows_when_clocks_change(expression: str, zone: str, said: list[str]) -> None:
     """A local time in the gap or the repeat is named with its day; an hourly schedule loses nothing."""
     assert [text.rpartition(" in ")[0] for text in hazards(Cron(expression, zone), NEW_YEAR)] == said
+
+
+def test_doctor_asks_no_interval_of_what_comes_once() -> None:
+    """One time, or none, is nothing that could pile up."""
+    ours = Copy()
+    plant_job(schedule=Cron("0 12 1 1 ? 2099"))(ours)
+    assert examine(ours.project) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_doctor_outlives_what_is_malformed(seed: int) -> None:
+    """Whatever stands where something else should, it ends with findings and not with a traceback."""
+    chance = random.Random(seed)
+    for _ in range(20):
+        ours = Copy(stacks=copy.deepcopy(Copy().stacks))
+        ours.only()
+        document = json.loads(ours.definitions[JOB])
+        resources = [resource.properties for resource in chance.choice(ours.stacks).resources]
+        for whole in (document, resources):
+            node, key = chance.choice([(node, key) for node in nodes(whole) for key in node])
+            node[key] = chance.choice(
+                [None, "x", 7, [], {}, ["x"], {"Ref": "Job"}, {"Ref": []}, {"Fn::If": ["C", "x", {}]}]
+            )
+        ours.definitions[JOB] = json.dumps(document)
+        examine(ours.project)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "is no YAML"),
+        ("[]", "is no CloudFormation template"),
+        ("Resources: {A: {}}", "missing required field `Type`"),
+    ],
+)
+def test_doctor_refuses_what_is_no_template(text: str, said: str) -> None:
+    """It names the file and what is wrong with it."""
+    with pytest.raises(Faults, match=f"^x.yaml {said}" if said.startswith("is") else said):
+        read("x.yaml", text)
 
 
 def test_doctor_reads_short_tags() -> None:

@@ -60,6 +60,8 @@ class _Definition(msgspec.Struct, rename="camel"):
     family: str = ""
     cpu: str = "0"
     memory: str = "0"
+    requires_compatibilities: list[str] = []
+    runtime_platform: dict[str, str] | None = None
 
 
 def malformed(document: Any) -> str | None:

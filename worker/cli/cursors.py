@@ -1,7 +1,7 @@
 """Ask the run store where runs would go on, and whether their jobs' sources still fit: for the doctor."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -30,10 +30,9 @@ class Asked(NamedTuple):
     unknown: list[str]
 
 
-async def misfitting(jobs: Iterable[type[Job[Any]]], settings: Settings, environ: Any) -> Asked:
+async def misfitting(jobs: Iterable[type[Job[Any]]], settings: Settings, environ: Mapping[str, str]) -> Asked:
     """Look whether each job's latest run that is not over would go on."""
-    found: list[Finding] = []
-    unknown: list[str] = []
+    asked = Asked([], [])
     try:
         async with reading() as reader:
             runs = [(job, run) for job in jobs if (run := await reader.latest_unfinished(job.name)) is not None]
@@ -41,26 +40,29 @@ async def misfitting(jobs: Iterable[type[Job[Any]]], settings: Settings, environ
         line = "python -m worker migrate, or correct DATABASE_URL or RUN_TABLE"
         return Asked([codes.RUN_STORE.at("run store", fault, line) for fault in faults.faults], [])
     for job, run in runs:
-        if run.source is None:
-            continue
-        try:
-            source = await _source(job, run, settings, environ)
-        except (WorkerError, Faults, TimeoutError) as error:
-            unknown.append(f"whether {run.run_id} can go on ({error})")
-            continue
-        try:
-            checkpoint(Granted(run.attempt, run.source, run.cursor, [], Tally()), source)
-        except Faults as faults:
-            misfit = codes.CURSOR_MISFITS.at(f"{job.__name__}.source", f"{run.run_id}: {faults.faults[0]}", _mend(run))
-            found.append(replace(misfit, job=job.name, file=job_file(job.name)))
-    return Asked(found, unknown)
+        if run.source is not None:
+            try:
+                asked.found.extend(_judged(job, run, await _source(job, run, settings, environ)))
+            except (WorkerError, TimeoutError) as error:
+                asked.unknown.append(f"whether {run.run_id} can go on ({error or 'no answer'})")
+    return asked
+
+
+def _judged(job: type[Job[Any]], run: RunView, source: Source) -> Iterator[Finding]:
+    """Have the run's checkpoint read as an attempt reads it."""
+    try:
+        checkpoint(Granted(run.attempt, run.source, run.cursor, [], Tally()), source)
+    except Faults as faults:
+        what = f"{run.run_id}: {'; '.join(faults.faults)}"
+        misfit = codes.CURSOR_MISFITS.at(f"{job.__name__}.source", what, _mend(run))
+        yield replace(misfit, job=job.name, file=job_file(job.name))
 
 
 def _mend(run: RunView) -> str:
     return f"python -m worker {run.job} --resume --restart, or give the source its key {run.source!r} back"
 
 
-async def _source(job: type[Job[Any]], run: RunView, settings: Settings, environ: Any) -> Source:
+async def _source(job: type[Job[Any]], run: RunView, settings: Settings, environ: Mapping[str, str]) -> Source:
     """Make the job's source as an attempt would, and have it look. Raises Faults for what keeps it from that."""
     if missing := [name for name, default in job.environment.items() if default is None and not environ.get(name)]:
         raise Faults([f"{', '.join(missing)} not set"])

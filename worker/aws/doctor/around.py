@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.aws.doctor import codes
+from worker.aws.doctor.clocks import interval
 from worker.aws.doctor.finding import Finding
-from worker.aws.doctor.template import Resource, Template, texts
+from worker.aws.doctor.template import Resource, Template, mappings, texts
 from worker.job import Job
 
 _ALARM = "AWS::CloudWatch::Alarm"
@@ -35,18 +36,19 @@ def oversights(template: Template) -> Iterator[Finding]:
 
 def too_eager(template: Template, job: type[Job[Any]]) -> Iterator[Finding]:
     """Say where an alarm expects successes of a job more often than the job is scheduled."""
-    if job.schedule is None:
+    apart = interval(job)
+    if apart is None:
         return
-    interval = job.schedule.shortest.total_seconds()
+    seconds = apart.total_seconds()
     for alarm in template.of_type(_ALARM):
-        about = {template.text(dimension.get("Value")) for dimension in alarm.properties.get("Dimensions", ())}
+        about = {template.text(dimension.get("Value")) for dimension, _ in mappings(alarm.properties.get("Dimensions"))}
         if alarm.properties.get("MetricName") != _SUCCESSES or job.name not in about:
             continue
         period = template.number(alarm.properties.get("Period"))
         times = template.number(alarm.properties.get("EvaluationPeriods"))
-        if period and times and period * times < interval:
-            what = f"a success is expected every {period * times:g} s, and {job.schedule} comes every {interval:g} s"
-            line = f"EvaluationPeriods: {-(-interval // period):g}, or a longer Period"
+        if period and times and period * times < seconds:
+            what = f"a success is expected every {period * times:g} s, and {job.schedule} comes every {seconds:g} s"
+            line = f"EvaluationPeriods: {-(-seconds // period):g}, or a longer Period"
             yield codes.ALARM_TOO_EAGER.at(alarm.place("Period"), what, line)
 
 

@@ -1,14 +1,23 @@
-"""Find the nights on which clocks change, and what a schedule had in mind for them."""
+"""Tell how often a job runs, and the nights on which clocks change from what its schedule had in mind for them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from worker.job import Job
 from worker.schedule import Cron
 
 _AHEAD_DAYS = 366
 _OFTEN = timedelta(hours=1)
 """A schedule that fires so often loses nothing by one hour that is not there."""
+
+
+def interval(job: type[Job[Any]]) -> timedelta | None:
+    """Give the shortest time between two runs of a job; None where it is not scheduled, or once."""
+    if job.schedule is None or job.schedule.shortest == timedelta.max:
+        return None
+    return job.schedule.shortest
 
 
 def hazards(schedule: Cron, now: datetime) -> list[str]:

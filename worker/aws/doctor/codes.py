@@ -34,6 +34,7 @@ NO_LOG_ROUTER = Code("no-log-router", "ECS refuses awsfirelens without its route
 LOG_ROUTER_GRACE = Code("log-router-grace", "Fluent Bit's own grace of 5 s loses the last lines.")
 AGENT_NOT_FARGATE = Code("agent-not-fargate", "The agent looks for a host that is not there.")
 AGENT_DROPS_LAST = Code("agent-drops-last", "The metrics of the last 10 s, the summary's among them, are lost.")
+AGENT_CUT_OFF = Code("agent-cut-off", "It is killed while it sends what it has: the summary's metrics are lost.")
 VARIABLE_WITHOUT_VALUE = Code("variable-without-value", "The definition cannot be registered without it.")
 
 # The task definition and its job

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from worker.aws.definition import WORKER
 from worker.aws.doctor import codes
+from worker.aws.doctor.clocks import interval
 from worker.aws.doctor.finding import Finding
-from worker.aws.doctor.template import Resource, Template, either, texts
+from worker.aws.doctor.template import Resource, Template, either, mappings, says, texts
 from worker.job import Job
 
 LONGEST_OVERRIDES = 8_192
@@ -37,10 +38,15 @@ class Delivery(NamedTuple):
         return "EcsParameters" in self.target or any(_JOB_IN.search(text) for text in self.inputs)
 
     @property
+    def transformers(self) -> list[dict[str, Any]]:
+        """Give what makes its input of the event."""
+        return [one for one, _ in mappings(self.target.get("InputTransformer"))]
+
+    @property
     def inputs(self) -> list[str]:
         """Give what the target is handed; as many as there are branches."""
-        transformer = self.target.get("InputTransformer") or {}
-        handed = (self.target.get("Input", []), transformer.get("InputTemplate", []))
+        transformed = [one.get("InputTemplate", []) for one in self.transformers]
+        handed = (self.target.get("Input", []), *transformed)
         return [text for node in handed for branch, _ in either(node) for text in islice(texts(branch), 1)]
 
 
@@ -48,19 +54,18 @@ def deliveries(template: Template) -> Iterator[Delivery]:
     """Find all targets of all schedules and rules."""
     for resource in template.of_type("AWS::Scheduler::Schedule", "AWS::Events::Rule"):
         name = "Target" if resource.type == "AWS::Scheduler::Schedule" else "Targets"
-        for target, path in either(resource.properties.get(name, [])):
-            if isinstance(target, dict):
-                yield Delivery(resource, target, resource.place(name) + path)
+        for target, path in mappings(resource.properties.get(name), resource.place(name)):
+            yield Delivery(resource, target, path)
 
 
 def undelivered(template: Template) -> Iterator[Finding]:
     """Say what is lost, comes late or is refused, whichever job it is for."""
     for delivery in deliveries(template):
         target, path = delivery.target, delivery.path
-        if "MaximumEventAgeInSeconds" not in (target.get("RetryPolicy") or {}):
+        if not says(target.get("RetryPolicy"), "MaximumEventAgeInSeconds"):
             line = "RetryPolicy: {MaximumEventAgeInSeconds: 240, MaximumRetryAttempts: 10}"
             yield codes.NO_RETRY_AGE.at(f"{path}.RetryPolicy", "MaximumEventAgeInSeconds is not said", line)
-        if not (target.get("DeadLetterConfig") or {}).get("Arn"):
+        if not says(target.get("DeadLetterConfig"), "Arn"):
             line = 'DeadLetterConfig: {Arn: {"Fn::ImportValue": !Sub "${Shared}-dead-letters"}}'
             yield codes.NO_DEAD_LETTERS.at(f"{path}.DeadLetterConfig", "there is none", line)
         if delivery.starts_a_job:
@@ -72,7 +77,7 @@ def _run_key(delivery: Delivery) -> Iterator[Finding]:
     if not delivery.scheduled:
         return
     time = _SCHEDULED_TIME[delivery.resource.type]
-    paths = (delivery.target.get("InputTransformer") or {}).get("InputPathsMap") or {}
+    paths = [one.get("InputPathsMap") for one in delivery.transformers]
     if not (
         any(time in text for text in texts(paths))
         or (delivery.inputs and all(time in text for text in delivery.inputs))
@@ -115,7 +120,7 @@ def ill_timed(template: Template, job: type[Job[Any]]) -> Iterator[Finding]:
 def _started(template: Template, delivery: Delivery) -> set[str]:
     """Name what a delivery starts: by its task definition, by the request to the launcher, or by its own name."""
     found: set[str] = set()
-    for parameters, _ in either(delivery.target.get("EcsParameters", [])):
+    for parameters, _ in mappings(delivery.target.get("EcsParameters")):
         arn = template.text(parameters.get("TaskDefinitionArn")) or ""
         found.add(arn.rpartition("task-definition/")[2].partition(":")[0])
     for node, _ in either(delivery.target.get("Input", [])):
@@ -140,9 +145,12 @@ def _schedule(template: Template, resource: Resource, job: type[Job[Any]]) -> It
 
 
 def _retry_age(template: Template, delivery: Delivery, job: type[Job[Any]]) -> Iterator[Finding]:
-    age = template.number((delivery.target.get("RetryPolicy") or {}).get("MaximumEventAgeInSeconds"))
-    interval = job.schedule.shortest.total_seconds() if job.schedule else None
-    if age is not None and interval is not None and age >= interval:
-        path = f"{delivery.path}.RetryPolicy.MaximumEventAgeInSeconds"
-        what = f"is {age:g} s, and {job.schedule} comes every {interval:g} s"
-        yield codes.RETRY_AGE_OVER_INTERVAL.at(path, what, f"MaximumEventAgeInSeconds: {max(60, int(interval * 0.8))}")
+    apart = interval(job)
+    if apart is None:
+        return
+    for policy, path in mappings(delivery.target.get("RetryPolicy"), f"{delivery.path}.RetryPolicy"):
+        age = template.number(policy.get("MaximumEventAgeInSeconds"))
+        if age is not None and age >= (seconds := apart.total_seconds()):
+            what = f"is {age:g} s, and {job.schedule} comes every {seconds:g} s"
+            line = f"MaximumEventAgeInSeconds: {max(60, int(seconds * 0.8))}"
+            yield codes.RETRY_AGE_OVER_INTERVAL.at(f"{path}.MaximumEventAgeInSeconds", what, line)

@@ -99,7 +99,7 @@ def _settings(worker: Mapping[str, Any], plain: Mapping[str, str], job: type[Job
 def _groups(definition: Definition, name: str) -> Iterator[Finding]:
     wanted = f"/ecs/{name}"
     for container in definition["containerDefinitions"]:
-        options = container.get("logConfiguration", {}).get("options", {})
+        options = (container.get("logConfiguration") or {}).get("options", {})
         for option in ("awslogs-group", "log_group_name"):
             if is_known(group := options.get(option, wanted)) and group != wanted:
                 path = place(container, "logConfiguration", "options")

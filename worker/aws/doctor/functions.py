@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from worker.aws.definition_faults import is_secret
 from worker.aws.doctor import codes
 from worker.aws.doctor.finding import Finding
-from worker.aws.doctor.template import Resource, Template, either
+from worker.aws.doctor.template import Resource, Template, either, mappings, says
 
 _BY_REFERENCE = "_ARN"
 """How the name of a variable ends that says where a secret is."""
@@ -29,14 +29,18 @@ def _caught(template: Template) -> set[str]:
     caught = [
         one
         for one in configs
-        if (one.get("DestinationConfig") or {}).get("OnFailure") or one.get("MaximumRetryAttempts") == 0
+        if says(one.get("DestinationConfig"), "OnFailure") or one.get("MaximumRetryAttempts") == 0
     ]
     return {str(config["FunctionName"].get("Ref")) for config in caught if isinstance(config.get("FunctionName"), dict)}
 
 
 def _secrets(function: Resource) -> Iterator[Finding]:
-    variables = (function.properties.get("Environment") or {}).get("Variables") or {}
-    for name, node in variables.items():
+    said = [
+        given
+        for one, _ in mappings(function.properties.get("Environment"))
+        for given, _ in mappings(one.get("Variables"))
+    ]
+    for name, node in (pair for given in said for pair in given.items()):
         for value, _ in either(node):
             if isinstance(value, str) and not name.endswith(_BY_REFERENCE) and is_secret(name, value):
                 path = function.place("Environment", "Variables", name)

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.aws.definition_faults import is_secret
 from worker.aws.doctor import codes
-from worker.aws.doctor.clocks import hazards
+from worker.aws.doctor.clocks import hazards, interval
 from worker.aws.doctor.finding import Finding
 from worker.job import Job
 from worker.schedule import Cron
@@ -24,17 +24,17 @@ def hazards_of(job: type[Job[Any]], now: datetime | None = None) -> Iterator[Fin
 
 
 def _timeout(job: type[Job[Any]]) -> Iterator[Finding]:
-    if job.schedule is None:
+    apart = interval(job)
+    if apart is None:
         return
-    interval = job.schedule.shortest
     said = any("timeout" in vars(kind) for kind in job.__mro__ if kind is not Job)
-    if not said and job.timeout > interval:
+    if not said and job.timeout > apart:
         what = f"the job is scheduled, {job.schedule}, and says no timeout: it has that of Job, {job.timeout}"
-        yield codes.MISSING_TIMEOUT.at("timeout", what, f"timeout = minutes({interval / timedelta(minutes=1):g})")
+        yield codes.MISSING_TIMEOUT.at("timeout", what, f"timeout = minutes({apart / timedelta(minutes=1):g})")
         return
-    if job.timeout > _STARTS_HELD_UP * interval:
-        what = f"{job.timeout} is over more than {_STARTS_HELD_UP} times the interval of {job.schedule}, {interval}"
-        line = f"timeout = minutes({_STARTS_HELD_UP * interval / timedelta(minutes=1):g}), or less"
+    if job.timeout > _STARTS_HELD_UP * apart:
+        what = f"{job.timeout} is over more than {_STARTS_HELD_UP} times the interval of {job.schedule}, {apart}"
+        line = f"timeout = minutes({_STARTS_HELD_UP * apart / timedelta(minutes=1):g}), or less"
         yield codes.TIMEOUT_OVER_INTERVAL.at("timeout", what, line)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.aws.doctor import codes
 from worker.aws.doctor.finding import Finding
-from worker.aws.doctor.template import Template, either
+from worker.aws.doctor.template import Template, either, mappings
 
 _WITHOUT_RESOURCE = {
     "cloudwatch:PutMetricData",
@@ -45,8 +45,8 @@ def excesses(template: Template) -> Iterator[Finding]:
     ):
         if "PolicyDocument" in resource.properties:
             yield from _document(resource.properties["PolicyDocument"], resource.place("PolicyDocument"))
-        for policy, path in either(resource.properties.get("Policies", [])):
-            yield from _document(policy.get("PolicyDocument", {}), f"{resource.place('Policies')}{path}.PolicyDocument")
+        for policy, path in mappings(resource.properties.get("Policies"), resource.place("Policies")):
+            yield from _document(policy.get("PolicyDocument"), f"{path}.PolicyDocument")
         for arn, path in either(resource.properties.get("ManagedPolicyArns", [])):
             if (template.text(arn) or "").endswith(_MUCH):
                 what = f"the managed policy is {template.text(arn)}"
@@ -55,10 +55,11 @@ def excesses(template: Template) -> Iterator[Finding]:
                 )
 
 
-def _document(document: Mapping[str, Any], path: str) -> Iterator[Finding]:
-    for statement, where in either(document.get("Statement", [])):
-        if isinstance(statement, dict) and statement.get("Effect") == "Allow":
-            yield from _statement(statement, f"{path}.Statement{where}")
+def _document(node: Any, path: str) -> Iterator[Finding]:
+    for document, _ in mappings(node):
+        for statement, where in mappings(document.get("Statement"), f"{path}.Statement"):
+            if statement.get("Effect") == "Allow":
+                yield from _statement(statement, where)
 
 
 def _statement(statement: Mapping[str, Any], path: str) -> Iterator[Finding]:

@@ -1,18 +1,21 @@
 """Find what loses a task's last words: its log drivers, the log router, the Datadog Agent."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from worker.aws.definition import Definition, environment_of, place
 from worker.aws.doctor import codes
 from worker.aws.doctor.finding import Finding
 
+_FLUSHES = ("DD_AGGREGATOR_STOP_TIMEOUT", "DD_FORWARDER_STOP_TIMEOUT")
+_FLUSH_UNASKED_S, _STOP_UNASKED_S = 2.0, 30
 _CONFIG = "/fluent-bit/configs/minimize-log-loss.conf"
 
 
 def logs(definition: Definition) -> Iterator[Finding]:
     """Look at how each container's output leaves the task."""
     containers = definition["containerDefinitions"]
-    routers = [container for container in containers if "firelensConfiguration" in container]
+    routers = [container for container in containers if container.get("firelensConfiguration")]
     for container in containers:
         log = container.get("logConfiguration") or {}
         driver, options, path = log.get("logDriver"), log.get("options", {}), place(container, "logConfiguration")
@@ -64,3 +67,22 @@ def agent(definition: Definition) -> Iterator[Finding]:
             if environment.get(name) != "true":
                 line = f'{{"name": "{name}", "value": "true"}}'
                 yield code.at(place(container, "environment"), f"{name} is {environment.get(name)!r}", line)
+        yield from _flush(container, environment)
+
+
+def _flush(container: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Compare what the agent gives itself to flush with what ECS gives it to stop."""
+    flush = sum(_seconds(environment.get(name)) for name in _FLUSHES)
+    stop = container.get("stopTimeout") or _STOP_UNASKED_S
+    if flush >= stop:
+        what = f"{' + '.join(_FLUSHES)} is {flush:g} s, of {stop} s"
+        yield codes.AGENT_CUT_OFF.at(
+            place(container, "stopTimeout"), what, f'"stopTimeout": {min(120, int(flush) + 10)}'
+        )
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return float(text or _FLUSH_UNASKED_S)
+    except ValueError:  # a variable that is not filled in, or the agent's to refuse
+        return _FLUSH_UNASKED_S

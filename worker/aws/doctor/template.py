@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import msgspec
+
 from worker.errors import Faults
 
 _PLAIN = ("Ref", "Condition")
@@ -21,6 +23,20 @@ class Resource(NamedTuple):
     def place(self, *within: str | int) -> str:
         """Name a place in it."""
         return ".".join(map(str, ("Resources", self.name, "Properties", *within)))
+
+
+class _Resource(msgspec.Struct, rename="pascal"):
+    type: str
+    properties: dict[str, Any] = {}
+
+
+class _Parameter(msgspec.Struct, rename="pascal"):
+    default: str | int | float = ""
+
+
+class _Written(msgspec.Struct, rename="pascal"):
+    resources: dict[str, _Resource]
+    parameters: dict[str, _Parameter] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +62,7 @@ class Template:
         match node:
             case str() | int() | float():
                 return str(node)
-            case {"Ref": name}:
+            case {"Ref": str(name)}:
                 return known.get(name) or None
             case {"Fn::Sub": str(text)}:
                 return _VARIABLE.sub(lambda found: known.get(found[1]) or found[0], text)
@@ -60,23 +76,17 @@ class Template:
 
 def read(file: str, text: str) -> Template:
     """Parse a template. Raises Faults where it is none, or where PyYAML is not installed."""
-    document = _parsed(file, text)
-    resources = document.get("Resources") if isinstance(document, dict) else None
-    if not isinstance(resources, dict) or not all(
-        isinstance(one, dict) and "Type" in one for one in resources.values()
-    ):
-        raise Faults([f"{file} has no Resources, each with its Type: it is no CloudFormation template"])
-    return Template(
-        file,
-        tuple(Resource(name, one["Type"], one.get("Properties") or {}) for name, one in resources.items()),
-        {name: str(one.get("Default", "")) for name, one in (document.get("Parameters") or {}).items()},
-        {},
-    )
+    try:
+        written = msgspec.convert(_parsed(file, text), _Written)
+    except msgspec.ValidationError as error:
+        raise Faults([f"{file} is no CloudFormation template: {error}"]) from error
+    resources = (Resource(name, one.type, one.properties) for name, one in written.resources.items())
+    return Template(file, tuple(resources), {name: str(one.default) for name, one in written.parameters.items()}, {})
 
 
 def either(node: Any, path: str = "") -> Iterator[tuple[Any, str]]:
     """Give what a node may be, each with its path: both branches where a condition decides, every item of a list."""
-    if isinstance(node, dict) and "Fn::If" in node:
+    if isinstance(node, dict) and isinstance(node.get("Fn::If"), list):
         for number, branch in enumerate(node["Fn::If"][1:], 1):
             yield from either(branch, f"{path}.Fn::If.{number}")
     elif isinstance(node, list):
@@ -84,6 +94,17 @@ def either(node: Any, path: str = "") -> Iterator[tuple[Any, str]]:
             yield from either(item, f"{path}.{number}")
     elif not (isinstance(node, dict) and node.get("Ref") == "AWS::NoValue"):
         yield node, path
+
+
+def mappings(node: Any, path: str = "") -> Iterator[tuple[dict[str, Any], str]]:
+    """Give of what a node may be the mappings; what is none where one should be is cfn-lint's to say."""
+    return ((branch, where) for branch, where in either(node, path) if isinstance(branch, dict))
+
+
+def says(node: Any, key: str) -> bool:
+    """Tell whether a node has this key, in every branch."""
+    branches = [branch for branch, _ in either(node or [])]
+    return bool(branches) and all(isinstance(branch, dict) and branch.get(key) is not None for branch in branches)
 
 
 def texts(node: Any) -> Iterator[str]:
