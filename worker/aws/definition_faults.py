@@ -73,15 +73,12 @@ def _platform(definition: Definition) -> Iterator[Finding]:
 
 def _size(definition: Definition) -> Iterator[Finding]:
     cpu, memory = _number(definition.get("cpu", "")), _number(definition.get("memory", ""))
-    sizes = FARGATE_SIZES.get(cpu, ())
-    if memory not in sizes:
+    if memory not in FARGATE_SIZES.get(cpu, ()):
         what = f"Fargate has no cpu {definition.get('cpu')!r} with memory {definition.get('memory')!r}"
-        offered = (
-            f'"memory" of {", ".join(map(str, sizes))}' if sizes else f'"cpu" of {", ".join(map(str, FARGATE_SIZES))}'
-        )
-        yield codes.SIZE_NOT_OFFERED.at(
-            "cpu, memory", what, f"with that it has {offered}" if sizes else f"it has {offered}"
-        )
+        near = min(FARGATE_SIZES, key=lambda size: abs(size - cpu))
+        sizes = FARGATE_SIZES[near]
+        line = f'"cpu": "{near}", "memory": "{min(sizes, key=lambda size: abs(size - memory))}"'
+        yield codes.SIZE_NOT_OFFERED.at("cpu, memory", what, f"{line}; that cpu has {sizes[0]} to {sizes[-1]} MiB")
     taken = sum(container.get("memory", 0) for container in definition["containerDefinitions"])
     if taken >= memory > 0:
         what = f"the containers' adds up to {taken} of the task's {memory} MiB"
