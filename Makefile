@@ -7,10 +7,12 @@ BENCH_ARGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 IMAGE ?= ecs-batch-worker:$(VERSION)
 IMAGE_ARGS ?=
+REPOSITORY ?=
+PUSH_ARGS ?=
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts dockerfile lock soak bench bench-quick instructions image documents
+.PHONY: help install run test check lint types contracts dockerfile lock soak bench bench-quick instructions image image-test push documents
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -46,6 +48,12 @@ dockerfile:
 image: ## Build the image that runs jobs: make image IMAGE=name:tag
 	@test -n "$(ENGINE)" || { echo "no docker, podman or buildah that works: install one, or name it with ENGINE=…" >&2; exit 1; }
 	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) $(IMAGE_ARGS) .
+
+image-test: install ## Run an image as ECS would, and stop and starve it: make image-test IMAGE=name:tag
+	@IMAGE=$(IMAGE) ENGINE=$(ENGINE) $(BIN)/python -m pytest -q -m image
+
+push: ## Push the image to ECR as VERSION, and print its name by digest: make push REPOSITORY=….amazonaws.com/ecs-batch-worker
+	@ENGINE="$(ENGINE)" IMAGE="$(IMAGE)" VERSION="$(VERSION)" REPOSITORY="$(REPOSITORY)" PUSH_ARGS="$(PUSH_ARGS)" .ci/push
 
 soak: install ## The long proofs, at their full numbers (minutes)
 	$(BIN)/python -m pytest -q -m soak
