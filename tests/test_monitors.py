@@ -25,7 +25,7 @@ EMITTED: Mapping[str, set[str]] = {
 
 # "Create a monitor" (Datadog API reference, v1), as far as these monitors go.
 BODY: Mapping[str, Callable[[Any], bool]] = {
-    "name": lambda value: isinstance(value, str) and 0 < len(value),
+    "name": lambda value: isinstance(value, str) and len(value) > 0,
     "type": lambda value: value in ("metric alert", "query alert"),
     "query": lambda value: bool(QUERY.fullmatch(value)),
     "message": lambda value: isinstance(value, str),
