@@ -73,6 +73,29 @@ def test_task_definitions_log_where_their_name_says(name: str) -> None:
     assert groups == {f"/ecs/{name}"}
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_task_definitions_take_metrics_and_traces(name: str) -> None:
+    """The agent listens where the worker sends, for both, and may flush longer than its 2 + 2 s."""
+    agent = environment_of(container(filled(name), "datadog-agent"))
+    assert environment_of(worker_of(filled(name)))["DD_AGENT_HOST"] == "127.0.0.1"
+    assert (agent["DD_DOGSTATSD_PORT"], agent["DD_APM_RECEIVER_PORT"]) == ("8125", "8126")
+    assert agent["DD_APM_ENABLED"] == "true"
+    assert float(agent["DD_AGGREGATOR_STOP_TIMEOUT"]) + float(agent["DD_FORWARDER_STOP_TIMEOUT"]) > 4
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_task_definitions_bound_what_logs_may_take(name: str) -> None:
+    """The router flushes for 30 s at its end, which its stop allows; both buffers and every destination are named."""
+    definition = filled(name)
+    assert container(definition, "log_router")["stopTimeout"] > 30
+    to = options(definition, WORKER)
+    assert (to["Name"], to["log_group_name"], to["auto_create_group"]) == ("cloudwatch_logs", f"/ecs/{name}", "false")
+    assert int(to["log-driver-buffer-limit"]) <= 65_536
+    for sidecar in ("datadog-agent", "log_router"):
+        assert options(definition, sidecar)["mode"] == "non-blocking"
+        assert options(definition, sidecar)["max-buffer-size"] == "10m"
+
+
 class Declared(Job[Any]):
     """Stands for a job whose declarations a planted fault contradicts."""
 
@@ -153,6 +176,9 @@ FAULTS: list[tuple[str, Plant]] = [
         lambda d: container(d, "log_router")["firelensConfiguration"]["options"].pop("config-file-value"),
     ),
     ("ECS_FARGATE must be 'true'", lambda d: remove(d, "ECS_FARGATE", "datadog-agent")),
+    ("STOP_TIMEOUT is 40 s and stopTimeout 30", lambda d: put(d, "DD_FORWARDER_STOP_TIMEOUT", "30", "datadog-agent")),
+    ("LOG_GROUP is '/ecs/other'", lambda d: put(d, "LOG_GROUP", "/ecs/other")),
+    ("LOG_STREAM_PREFIX is None", lambda d: remove(d, "LOG_STREAM_PREFIX")),
     (
         "FLUSH_INCOMPLETE_BUCKETS must be 'true'",
         lambda d: put(d, "DD_DOGSTATSD_FLUSH_INCOMPLETE_BUCKETS", "false", "datadog-agent"),

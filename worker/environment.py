@@ -47,6 +47,10 @@ VARIABLES = (
     Variable("DD_VERSION", "the version tag, and the version in logs and summary"),
     Variable("AWS_REGION", "the region of DynamoDB, S3 and SQS, and of log links; ECS sets it"),
     Variable("ECS_CONTAINER_METADATA_URI_V4", "set by ECS: where the task asks who it is"),
+    Variable(
+        "LOG_GROUP", "the CloudWatch log group that a log router writes to, for the link in the summary", "no link"
+    ),
+    Variable("LOG_STREAM_PREFIX", "what the log router's streams there begin with"),
     Variable("LOG_LEVEL", "debug, info, warning or error", "info"),
     Variable("LOG_FORMAT", "json or text", "text on a terminal, json elsewhere"),
     Variable("ADMIN_TOKEN_HASHES", "serve: name=sha256 of each bearer token that may start runs, comma-separated"),
@@ -81,6 +85,8 @@ class Settings:
     dd_version: str | None = None
     aws_region: str | None = None
     ecs_metadata_uri: str | None = None
+    log_group: str | None = None
+    log_stream_prefix: str | None = None
     log_level: str = "info"
     log_format: str | None = None
     console_url: str | None = None
@@ -113,6 +119,8 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         dd_version=reader.text("DD_VERSION"),
         aws_region=reader.text("AWS_REGION"),
         ecs_metadata_uri=reader.text("ECS_CONTAINER_METADATA_URI_V4"),
+        log_group=reader.text("LOG_GROUP"),
+        log_stream_prefix=reader.text("LOG_STREAM_PREFIX"),
         log_level=reader.choice("LOG_LEVEL", "info", "debug", "info", "warning", "error"),
         log_format=reader.choice("LOG_FORMAT", "", "json", "text") or None,
         console_url=reader.url("CONSOLE_URL", "https", "http"),

@@ -29,6 +29,8 @@ WORKER = "worker"
 
 _SECRET_WORDS = ("KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIALS")
 _KNOWN = {variable.name: variable.secret for variable in VARIABLES}
+_FLUSHES = ("DD_AGGREGATOR_STOP_TIMEOUT", "DD_FORWARDER_STOP_TIMEOUT")
+_FLUSH_S, _STOP_UNASKED_S = 2, 30
 _MOVING_TAGS = ("", "latest", "stable")
 
 
@@ -165,6 +167,17 @@ def _log(driver: str | None, options: Mapping[str, str], routers: list[Mapping[s
         yield f"logDriver is {driver!r}: say awslogs or awsfirelens"
 
 
+def _log_link(definition: Definition) -> Iterator[str]:
+    """Say where the worker's link and its router's destination disagree."""
+    log, told = worker_of(definition).get("logConfiguration") or {}, environment_of(worker_of(definition))
+    if log.get("logDriver") != "awsfirelens":
+        return
+    options = log.get("options", {})
+    for name, option in (("LOG_GROUP", "log_group_name"), ("LOG_STREAM_PREFIX", "log_stream_prefix")):
+        if told.get(name) != options.get(option):
+            yield f"{WORKER}: {name} is {told.get(name)!r} and {option} {options.get(option)!r}: the summary links another log"
+
+
 def _agent(definition: Definition) -> Iterator[str]:
     for container in definition["containerDefinitions"]:
         if "datadog/agent" in container["image"]:
@@ -173,6 +186,10 @@ def _agent(definition: Definition) -> Iterator[str]:
                 yield f"{container['name']}: ECS_FARGATE must be 'true', or the agent looks for a host that is not there"
             if environment.get("DD_DOGSTATSD_FLUSH_INCOMPLETE_BUCKETS") != "true":
                 yield f"{container['name']}: DD_DOGSTATSD_FLUSH_INCOMPLETE_BUCKETS must be 'true', or the last metrics are lost"
+            flush = sum(float(environment.get(name, _FLUSH_S)) for name in _FLUSHES)
+            stop = container.get("stopTimeout") or _STOP_UNASKED_S
+            if flush >= stop:
+                yield f"{container['name']}: {' + '.join(_FLUSHES)} is {flush:g} s and stopTimeout {stop}: it is killed while it flushes"
 
 
 _CHECKS: tuple[Callable[[Definition], Iterator[str]], ...] = (
@@ -186,5 +203,6 @@ _CHECKS: tuple[Callable[[Definition], Iterator[str]], ...] = (
     _confined,
     _secrets,
     _logs,
+    _log_link,
     _agent,
 )
