@@ -58,11 +58,14 @@ async def test_launch_twice_is_known(world: World) -> None:
     both = await asyncio.gather(world.launch(), world.launch())
     assert {type(answer) for answer in both} == {Launched, Known}
     [arn] = {answer.task_arn for answer in both}
-    assert await world.launch() == Known(f"{JOB}:night", PLACED, arn)
+    assert (await world.launch()).state in (PLACED, OVER)
     launch = next(answer.launch for answer in both if isinstance(answer, Launched))
+    await world.ecs.until(arn, "STOPPED")
+    assert await world.launch() == Known(f"{JOB}:night", OVER, arn)  # nobody had said so: it was looked up
     await world.launches.released(launch.id, "exit 0")
     assert await world.launch() == Known(f"{JOB}:night", OVER, arn)
-    assert len(world.ecs.tasks()) == 1
+    assert isinstance(await world.launch(trigger="hand"), Launched)
+    assert len(world.ecs.tasks()) == 2
 
 
 async def test_launch_says_all_that_is_wrong_at_once(world: World) -> None:

@@ -1,5 +1,6 @@
 """Calls of AWS services, each by a client of its own that is opened when it is first needed."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,7 @@ class Calls:
     def __init__(self, purpose: str) -> None:
         self._run: Run[Scope] = Run(purpose, purpose, Scope())
         self._clients: dict[str, Client] = {}
-        self._opened = AsyncExitStack()
+        self._opened, self._opening = AsyncExitStack(), asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -27,6 +28,7 @@ class Calls:
 
     async def __call__(self, service: str, operation: str, **arguments: Any) -> Any:
         """Call an operation. Raises Throttled, Transient or Permanent."""
-        if service not in self._clients:
-            self._clients[service] = await self._opened.enter_async_context(Client(self._run, service))
+        async with self._opening:
+            if service not in self._clients:
+                self._clients[service] = await self._opened.enter_async_context(Client(self._run, service))
         return await self._clients[service].call(operation, **arguments)

@@ -21,6 +21,7 @@ from worker.claim import lease_of
 from worker.errors import Faults, Permanent
 from worker.job import Job
 from worker.launches import (
+    PLACED,
     RESERVED,
     Answer,
     Asked,
@@ -30,6 +31,7 @@ from worker.launches import (
     Launched,
     Launches,
     Refused,
+    Reservation,
     Reserved,
     Unplaced,
 )
@@ -81,6 +83,8 @@ class Launcher:
             messages = await waiting(self._calls, request.job)
         except Faults as faults:
             return [Refused(faults.faults)]
+        except Permanent as error:
+            return [Refused((str(error),))]
         wanted = missing(request, messages, await self._living(request.job))
         _log.info("%d messages wait for %s: %d tasks more", messages, request.job.name, len(wanted))
         return [await self.launch(one) for one in wanted]
@@ -110,20 +114,26 @@ class Launcher:
         return request.referring(await scope_ref.keep(self._calls, self._cluster.bucket, request))
 
     async def _start(self, request: Request) -> Answer:
-        asked, healed = self._asked(request), False
+        asked, looked = self._asked(request), False
         while True:
             answer = await self._launches.reserve(asked)
             if isinstance(answer, Reserved):
                 if (placed := await self._place(request, answer)) is not None:
                     return placed
-            elif isinstance(answer, Full) and not healed:
-                healed = True
-                if not await self._heal(answer.live):
-                    return answer
             elif isinstance(answer, Known) and answer.state == RESERVED:
                 await asyncio.sleep(self._pause_s)  # it is being placed by another, or was: until that is known
-            else:
+            elif looked or not await self._heal(await self._in_the_way(answer)):
                 return answer
+            else:
+                looked = True
+
+    async def _in_the_way(self, answer: Reservation) -> Sequence[Launch]:
+        """Give the launches because of which nothing is started: some may be over, and nobody has said so."""
+        if isinstance(answer, Full):
+            return answer.live
+        if isinstance(answer, Known) and answer.state == PLACED:
+            return [launch for launch in await self._launches.live() if launch.task_arn == answer.task_arn]
+        return ()
 
     async def _place(self, request: Request, reserved: Reserved) -> Answer | None:
         """Have ECS place a launch; None where its task has come and gone, and the run store decides anew."""

@@ -37,8 +37,8 @@ class NotPlaced(Exception):
 class Placing:
     """Ask one cluster for tasks."""
 
-    def __init__(self, calls: Calls, cluster: str, retry: Retry = RETRY, patience_s: float = PATIENCE_S) -> None:
-        self._calls, self._cluster, self._retry, self._patience_s = calls, cluster, retry, patience_s
+    def __init__(self, calls: Calls, cluster: str, retry: Retry | None = None, patience_s: float = PATIENCE_S) -> None:
+        self._calls, self._cluster, self._retry, self._patience_s = calls, cluster, retry or RETRY, patience_s
 
     async def place(self, arguments: Mapping[str, Any]) -> str:
         """Give the ARN of the task; arguments as RunTask takes them, with a clientToken that is startedBy as well.
