@@ -5,21 +5,10 @@ from typing import Any, TypeAlias
 
 from worker.environment import VARIABLES
 from worker.mask import Mask
+from worker.size import FARGATE_SIZES as FARGATE_SIZES
 
 Definition: TypeAlias = Mapping[str, Any]
 """A task definition as RegisterTaskDefinition takes it."""
-
-_GIB = 1024
-FARGATE_SIZES: Mapping[int, tuple[int, ...]] = {
-    256: (512, _GIB, 2 * _GIB),
-    512: tuple(range(_GIB, 4 * _GIB + 1, _GIB)),
-    1024: tuple(range(2 * _GIB, 8 * _GIB + 1, _GIB)),
-    2048: tuple(range(4 * _GIB, 16 * _GIB + 1, _GIB)),
-    4096: tuple(range(8 * _GIB, 30 * _GIB + 1, _GIB)),
-    8192: tuple(range(16 * _GIB, 60 * _GIB + 1, 4 * _GIB)),
-    16384: tuple(range(32 * _GIB, 120 * _GIB + 1, 8 * _GIB)),
-}
-"""CPU units to the MiB of memory that Fargate offers with them (ECS Developer Guide, "Task size")."""
 
 LONGEST_STOP = 120
 """Seconds: the longest stopTimeout on Fargate."""
