@@ -7,12 +7,14 @@ BENCH_ARGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 IMAGE ?= ecs-batch-worker:$(VERSION)
 IMAGE_ARGS ?=
+REPOSITORY ?=
+PUSH_ARGS ?=
 ARCH ?= x86_64
 FUNCTIONS_PYTHON ?= python3.13
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image functions documents
+.PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image image-test push functions documents
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -54,6 +56,12 @@ image: ## Build the image that runs jobs: make image IMAGE=name:tag
 
 functions: install ## Build the code of the Lambda functions: make functions ARCH=arm64 FUNCTIONS_PYTHON=/path/to/python3.13
 	@$(BIN)/python -m worker.aws.function_package --architecture $(ARCH) --python $(FUNCTIONS_PYTHON)
+
+image-test: install ## Run an image as ECS would, and stop and starve it: make image-test IMAGE=name:tag
+	@IMAGE=$(IMAGE) ENGINE=$(ENGINE) $(BIN)/python -m pytest -q -m image
+
+push: ## Push the image to ECR as VERSION, and print its name by digest: make push REPOSITORY=….amazonaws.com/ecs-batch-worker
+	@ENGINE="$(ENGINE)" IMAGE="$(IMAGE)" VERSION="$(VERSION)" REPOSITORY="$(REPOSITORY)" PUSH_ARGS="$(PUSH_ARGS)" .ci/push
 
 soak: install ## The long proofs, at their full numbers (minutes)
 	$(BIN)/python -m pytest -q -m soak

@@ -21,7 +21,7 @@ from worker.source import JsonKey, Key, Page, Promise, Record
 from worker.stop import Stop, StopPlan
 from worker.tally import Tally
 
-LIMITS = Limits(concurrency=64, rate=Rate(2_000_000), page_size=1_000, max_age=30)
+LIMITS = Limits(concurrency=64, rate=Rate(20_000_000), page_size=1_000, max_age=30)
 _AT_HAND = 10_000
 
 

@@ -1,6 +1,7 @@
 """Deliver the webhooks that wait in a queue: signed, to each receiver no faster than it can bear."""
 
 from worker import (
+    Backlog,
     ErrorBudget,
     Job,
     Limits,
@@ -19,10 +20,16 @@ from worker import (
 )
 
 
-class DeliverWebhooks(Job[Scope]):
+class Share(Scope):
+    """Which of the tasks that drain the queue together; the messages are whoever's takes them."""
+
+    part: int = 0
+
+
+class DeliverWebhooks(Job[Share]):
     """A message is `{"url": "https://…", "payload": {…}}`; what is posted is the payload, its `webhook-id` the message id.
 
-    Started by events, such as the alarm on the queue's oldest message, not by a schedule. A webhook arrives once or more:
+    Started by the launcher for the queue's backlog, as many tasks as that needs, not by a schedule. A webhook arrives once or more:
     receivers tell by its id. What is refused for good (4xx, 410 among them) or too often goes to the dead-letter queue.
     WEBHOOK_TARGETS=any, for tests, lets it post to private addresses and by http.
     """
@@ -31,20 +38,22 @@ class DeliverWebhooks(Job[Scope]):
     limits = Limits(concurrency=64, page_size=100, record_timeout=20)
     retry = Retry(attempts=6, first=1, longest=60)
     errors = ErrorBudget(share=0.5, tolerated=0.05)
+    one_per_scope, max_tasks = True, 4
+    backlog = Backlog(queue="WEBHOOK_QUEUE_URL", per_task=2_000)
     secrets = ("WEBHOOK_SECRET",)
     environment = {"WEBHOOK_QUEUE_URL": None, "WEBHOOK_TARGETS": "public"}
 
     PER_HOST = Limits(concurrency=8, rate=Rate(20))
 
-    def source(self, run: Run[Scope]) -> Source:
+    def source(self, run: Run[Share]) -> Source:
         return sqs.drain(run, run.environment["WEBHOOK_QUEUE_URL"], for_s=20 * 60)
 
-    async def open(self, run: Run[Scope]) -> None:
+    async def open(self, run: Run[Share]) -> None:
         secret, anywhere = run.secrets["WEBHOOK_SECRET"], run.environment["WEBHOOK_TARGETS"] == "any"
         webhooks = Webhooks(run, secret=secret, per_host=self.PER_HOST, public_only=not anywhere)
         self.webhooks = await run.enter(webhooks)
 
-    async def process(self, message: Record, run: Run[Scope]) -> Outcome:
+    async def process(self, message: Record, run: Run[Share]) -> Outcome:
         webhook = message["body"]
         if not isinstance(webhook, dict) or not isinstance(webhook.get("url"), str) or "payload" not in webhook:
             return failed('a message is {"url": "https://…", "payload": {…}}', "no webhook")

@@ -10,6 +10,7 @@ from worker import (
     Every,
     Job,
     Limits,
+    ObjectCreated,
     Outcome,
     Record,
     Results,
@@ -36,7 +37,7 @@ class Uploads(Scope):
 class DigestUploads(Job[Uploads]):
     """A file that was digested with the same ETag is left alone; an event that comes late replaces no newer digest."""
 
-    schedule = Every(hours=1)
+    schedule, on_object, max_tasks = Every(hours=1), ObjectCreated(prefix="uploads/"), 10
     limits = Limits(concurrency=16, page_size=100, record_timeout=80)
     environment = {"UPLOADS_BUCKET": None, "UPLOADS_PREFIX": "uploads/", "DIGESTS_TABLE": None}
     errors = ErrorBudget(tolerated=0.01)  # replaced between listing and reading: the next run's

@@ -260,6 +260,8 @@ DEFINITION: list[tuple[str, Change]] = [
     ("log-buffer", option("log-driver-buffer-limit", None)),
     ("log-mode-of-router", option("mode", "non-blocking")),
     ("no-log-router", definition(lambda d: container(d, "log_router").pop("firelensConfiguration"))),
+    ("log-link", put("LOG_GROUP", "/ecs/other")),
+    ("log-link", drop("environment", "LOG_STREAM_PREFIX")),
     (
         "log-router-grace",
         definition(lambda d: container(d, "log_router")["firelensConfiguration"]["options"].pop("config-file-value")),

@@ -25,7 +25,8 @@ def statements(stack: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         documents += [policy["PolicyDocument"] for policy in role.get("Policies", ())]
     for document in documents:
         for statement in document["Statement"]:
-            yield statement["Fn::If"][1] if "Fn::If" in statement else statement
+            ways = statement["Fn::If"][1:] if "Fn::If" in statement else [statement]
+            yield from (way for way in ways if way != {"Ref": "AWS::NoValue"})
 
 
 def actions(statement: Mapping[str, Any]) -> list[str]:

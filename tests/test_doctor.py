@@ -241,7 +241,9 @@ async def test_doctor_exits_2_on_usage(root: Path) -> None:
     assert "did you mean 'poll-payments'?" in errors
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "cannot be read"), ("A=1\nno pair\n", "'no pair' is no NAME=value")])
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "cannot be read"), ("A=1\nno pair\n", "'no pair' is not NAME=value")]
+)
 def test_doctor_refuses_values(text: str | None, said: str, tmp_path: Path) -> None:
     """A file that is not there, or holds something else."""
     file = tmp_path / "production.env"

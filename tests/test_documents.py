@@ -16,12 +16,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 ELSEWHERE = {
     "aws ": "needs an account; the page says so",
-    "docker ": "needs a registry; the page says so",
     "NETWORK=": "goes with the aws command after it",
-    "REGISTRY=": "needs a registry; the page says so",
     "curl ": "tests/test_admin_qa.py sends the same requests",
     "python -m worker.aws.task_definition": "tests/test_render.py",
     "python -m worker doctor poll-payments --values": "tests/test_doctor.py",
+    "python -m worker.aws.stack_parameters": "tests/test_stack_parameters.py",
     "python -m worker new": "tests/test_new.py; it would write here",
     "make test": "this is it",
 }

@@ -6,6 +6,7 @@ import pytest
 from examples import a_start, a_summary, a_tally
 from logged import Logged, logging_to
 
+from worker.events import History
 from worker.report.emf import METRICS, EmfReporter
 from worker.tally import Tally
 from worker.verdict import Verdict
@@ -94,11 +95,24 @@ async def test_emf_says_the_figures() -> None:
         "ThrottledTime": 1.5,
         "PeakMemory": 61 * 1024 * 1024,
     }
-    ended, figures = line["_aws"]["CloudWatchMetrics"]
+    ended, figures, _ = line["_aws"]["CloudWatchMetrics"]
     assert ended["Dimensions"] == [["Job", "Verdict"]]
     assert figures["Dimensions"] == [["Job"], ["Job", "Env"]]
     assert (line["Job"], line["Env"]) == ("poll-payments", "prod")
     assert line["_aws"]["Timestamp"] == 1_795_329_056_000
+
+
+async def test_emf_compares_the_duration_with_what_is_usual() -> None:
+    """The share of the median that it took, once enough runs in its scope have succeeded: no alarm needs a number typed in."""
+    [line] = await emitted(a_summary())
+    assert line["DurationOfUsual"] == pytest.approx(112)
+    few, instant = (
+        History(runs=runs, duration_s=median, records=1, failed=0) for runs, median in ((2, 50.0), (10, 0.0))
+    )
+    for history in (None, few, instant):
+        [line] = await emitted(a_summary(history=history))
+        assert "DurationOfUsual" not in line
+        check(line)
 
 
 async def test_emf_counts_only_succeeded_as_success() -> None:

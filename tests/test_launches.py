@@ -93,7 +93,7 @@ def test_launch_that_failed_is_followed_by_the_next() -> None:
 def test_launch_whose_launcher_died_is_taken_up() -> None:
     """Under its own number, and so with its own id: if a task is there already, ECS gives that one."""
     old = a_launch(RESERVED, reserved_at=NOW - STALE)
-    assert decide(asked(), facts(old, last=old)) == Reserved(replace(old, reserved_at=NOW))
+    assert decide(asked(), facts(old, last=old)) == Reserved(replace(old, reserved_at=NOW), taken_up=True)
     young = replace(old, reserved_at=NOW - STALE + timedelta(seconds=1))
     assert isinstance(decide(asked(), facts(young, last=young)), Known)
 

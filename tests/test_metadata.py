@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from definitions import filled
 
 from worker.aws import metadata
+from worker.aws.definition_faults import environment_of, worker_of
 from worker.environment import Settings, settings
 from worker.events import Task
 
@@ -121,8 +123,21 @@ async def test_metadata_counts_cpu_units_where_the_task_has_no_limits(tmp_path: 
     assert (found.memory_limit, found.cpu_limit) == (256 * 1024 * 1024, 0.5)
 
 
+async def test_metadata_links_the_stream_that_the_log_router_makes(tmp_path: Path) -> None:
+    """Under FireLens it is the router's prefix, the container's name and the task's id: what the definition says decides."""
+    definition = filled("poll-payments")
+    told = environment_of(worker_of(definition)) | {"AWS_REGION": ""}
+    firelens = {**CONTAINER, "Name": "worker", "LogDriver": "awsfirelens", "LogOptions": {}}
+    with endpoint(answers(container=firelens)) as uri:
+        found = await metadata.task(settings({**told, "ECS_CONTAINER_METADATA_URI_V4": uri}), tmp_path)
+    assert found.log_url == (
+        "https://us-west-2.console.aws.amazon.com/cloudwatch/home?region=us-west-2#logsV2:log-groups/log-group/"
+        "$252Fecs$252Fpoll-payments/log-events/worker$252Fworker-firelens-e9028f8d5d8e4f258373e7b93ce9a3c3"
+    )
+
+
 async def test_metadata_links_no_log_where_another_driver_takes_it(tmp_path: Path) -> None:
-    """FireLens has no CloudWatch stream to link."""
+    """What goes elsewhere has no CloudWatch stream to link."""
     with endpoint(answers(container={**CONTAINER, "LogOptions": {"Name": "datadog"}})) as uri:
         assert (await metadata.task(asked(uri), tmp_path)).log_url is None
 

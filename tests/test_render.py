@@ -44,6 +44,15 @@ def test_render_prints_json(name: str, capsys: pytest.CaptureFixture[str]) -> No
     assert printed.err == ""
 
 
+def test_render_takes_a_file_of_all_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What other jobs need is no fault in a file; what is said on the command line wins."""
+    given = values(FILES["poll-payments"].read_text(encoding="utf-8"))
+    common = tmp_path / "production.env"
+    common.write_text("".join(f"{key}={value}\n" for key, value in {**given, "REPORTS_BUCKET": "reports"}.items()))
+    assert main([str(FILES["poll-payments"]), str(common), "IMAGE=other:2"]) == 0
+    assert json.loads(capsys.readouterr().out)["containerDefinitions"][0]["image"] == "other:2"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -66,7 +75,7 @@ def test_render_helps(capsys: pytest.CaptureFixture[str]) -> None:
     """--help says what it does and how it is called, with 0."""
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("usage: python -m worker.aws.task_definition FILE NAME=value…")
+    assert printed.startswith("usage: python -m worker.aws.task_definition FILE [values.env] [NAME=value…]")
     assert "task-definitions/poll-payments.json" in printed
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from stacks import JOB, SHARED, STACKS, actions, of_type, statements
 
-from worker.report.emf import METRICS, NAMESPACE
+from worker.aws.definition_faults import WORKER
+from worker.report.emf import AGAINST_USUAL, METRICS, NAMESPACE
 
 
 @pytest.mark.parametrize("stack", STACKS, ids=lambda path: path.stem)
@@ -31,26 +32,57 @@ def test_stacks_import_what_is_exported() -> None:
 
 def test_stacks_alarms_stand_on_metrics_that_are_emitted() -> None:
     """An alarm or a plot of a metric that nobody emits would be silent for ever."""
-    alarms = of_type("AWS::CloudWatch::Alarm").values()
-    assert {alarm["MetricName"] for alarm in alarms} == {"Duration", "ErrorRate", "Succeeded"}
-    assert all(alarm["Namespace"] == NAMESPACE and alarm["Dimensions"][0]["Name"] == "Job" for alarm in alarms)
+    emitted = {*METRICS, *AGAINST_USUAL}
+    alarms = [metric for alarm in of_type("AWS::CloudWatch::Alarm").values() for metric in watched(alarm)]
+    assert (
+        {metric["MetricName"] for metric in alarms}
+        == {"Duration", "DurationOfUsual", "ErrorRate", "Succeeded"}
+        <= emitted
+    )
+    assert all(metric["Namespace"] == NAMESPACE for metric in alarms)
+    assert all(metric["Dimensions"] == [{"Name": "Job", "Value": {"Ref": "Job"}}] for metric in alarms)
     [dashboard] = of_type("AWS::CloudWatch::Dashboard").values()
     body = json.loads(re.sub(r"\$\{\w+\}", "1", dashboard["DashboardBody"]["Fn::Sub"]))
     rows = [row for widget in body["widgets"] for row in widget["properties"].get("metrics", ())]
-    assert {row[1] for row in rows} <= set(METRICS)
+    assert {row[1] for row in rows} <= emitted
 
 
-def test_stacks_hand_the_scheduled_time_over_as_run_key() -> None:
-    """Both schedules give each run the same name however often they fire."""
-    [scheduler] = of_type("AWS::Scheduler::Schedule").values()
-    [rule] = [rule for rule in of_type("AWS::Events::Rule").values() if "ScheduleExpression" in rule]
-    for overrides, value in (
-        (scheduler["Target"]["Input"], "<aws.scheduler.scheduled-time>"),
-        (rule["Targets"][0]["InputTransformer"]["InputTemplate"], "<time>"),
-    ):
-        [override] = json.loads(overrides)["containerOverrides"]
-        assert override == {"name": "worker", "environment": [{"name": "RUN_KEY", "value": value}]}
-    assert rule["Targets"][0]["InputTransformer"]["InputPathsMap"] == {"time": "$.time"}
+def watched(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the metrics that an alarm looks at, directly or in an expression."""
+    if "Metrics" not in alarm:
+        return [alarm]
+    return [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+
+
+def test_stacks_alarm_on_a_duration_half_as_long_again() -> None:
+    """The threshold is a share of the usual duration, which the worker knows: nobody types seconds."""
+    [expression] = [each for each in JOB["Resources"]["TooLong"]["Properties"]["Metrics"] if "Expression" in each]
+    assert expression["Expression"]["Fn::Sub"] == "IF(share > ${LongPercent} AND duration > ${LongFromSeconds}, 1, 0)"
+    assert JOB["Parameters"]["LongPercent"]["Default"] == 150
+
+
+def schedules() -> list[tuple[str, Any, str]]:
+    """Give what both schedules send, to the task and to the launcher, with the time as each writes it."""
+    scheduler = of_type("AWS::Scheduler::Schedule")["ByTheScheduler"]["Target"]["Input"]["Fn::If"]
+    rule = of_type("AWS::Events::Rule")["ByTheRule"]["Targets"][0]["InputTransformer"]
+    assert rule["InputPathsMap"] == {"time": "$.time"}
+    template = rule["InputTemplate"]["Fn::If"]
+    time = "<aws.scheduler.scheduled-time>"
+    return [("scheduler", scheduler, time), ("rule", template, "<time>")]
+
+
+@pytest.mark.parametrize(("trigger", "ways", "time"), schedules(), ids=["scheduler", "rule"])
+def test_stacks_hand_the_scheduled_time_over_as_run_key(trigger: str, ways: Any, time: str) -> None:
+    """However often a schedule fires for one time, and whomever it asks, the run has one name."""
+    condition, asked, overrides = ways
+    assert condition == "ByLauncher"
+    request = json.loads(asked["Fn::Sub"].replace("${Job}", "poll-payments").replace("${Backlog}", "false"))
+    told = {"job": "poll-payments", "run_key": time, "scheduled_time": time, "trigger": trigger, "backlog": False}
+    assert request == told
+    [override] = json.loads(overrides)["containerOverrides"]
+    environment = {pair["name"]: pair["value"] for pair in override["environment"]}
+    assert override["name"] == WORKER
+    assert environment == {"RUN_KEY": time, "SCHEDULED_TIME": time, "TRIGGER": trigger}
 
 
 def test_stacks_lose_no_start_in_silence() -> None:
@@ -59,6 +91,24 @@ def test_stacks_lose_no_start_in_silence() -> None:
     for target in (*targets, of_type("AWS::Scheduler::Schedule")["ByTheScheduler"]["Target"]):
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"]
         assert target["DeadLetterConfig"]["Arn"]
+    [mapping] = of_type("AWS::Lambda::EventSourceMapping").values()
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_stacks_queue_outwaits_the_launcher() -> None:
+    """A message comes back only when the launcher can no longer be working on it: six times its timeout, as AWS asks."""
+    timeout = SHARED["Resources"]["Launcher"]["Properties"]["Timeout"]
+    assert f"{6 * timeout} seconds" in JOB["Parameters"]["StartQueueArn"]["Description"]
+
+
+def test_stacks_let_a_schedule_do_one_thing() -> None:
+    """By the launcher it may ask the launcher; else it may start this job's task, with this job's roles."""
+    [*choices, aside] = of_type("AWS::IAM::Role")["StartRole"]["Policies"][0]["PolicyDocument"]["Statement"]
+    by_launcher = [choice["Fn::If"][1] for choice in choices]
+    direct = [choice["Fn::If"][2] for choice in choices]
+    assert [each.get("Sid") for each in by_launcher] == ["AskLauncher", None, None]
+    assert [each.get("Sid") for each in direct] == ["RunTask", "HandRolesToTask", "TagOnStart"]
+    assert actions(aside) == ["sqs:SendMessage"]
 
 
 @pytest.mark.parametrize("stack", [JOB, SHARED], ids=["job", "shared"])

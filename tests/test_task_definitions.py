@@ -6,7 +6,7 @@ from definitions import FILES, ROOT, container, filled
 from moto import mock_aws
 
 from worker import registry
-from worker.aws.definition import WORKER
+from worker.aws.definition import WORKER, environment_of, worker_of
 from worker.aws.definition_faults import FARGATE_SIZES, faults
 from worker.aws.doctor.fit import misfits
 
@@ -28,6 +28,29 @@ def test_task_definitions_have_no_fault(name: str) -> None:
 def test_task_definitions_fit_their_job(name: str) -> None:
     """Name, secrets and environment are those that the job declares."""
     assert list(misfits(filled(name), registry.load(name))) == []
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_task_definitions_take_metrics_and_traces(name: str) -> None:
+    """The agent listens where the worker sends, for both, and may flush longer than its 2 + 2 s."""
+    agent = environment_of(container(filled(name), "datadog-agent"))
+    assert environment_of(worker_of(filled(name)))["DD_AGENT_HOST"] == "127.0.0.1"
+    assert (agent["DD_DOGSTATSD_PORT"], agent["DD_APM_RECEIVER_PORT"]) == ("8125", "8126")
+    assert agent["DD_APM_ENABLED"] == "true"
+    assert float(agent["DD_AGGREGATOR_STOP_TIMEOUT"]) + float(agent["DD_FORWARDER_STOP_TIMEOUT"]) > 4
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_task_definitions_bound_what_logs_may_take(name: str) -> None:
+    """The router flushes for 30 s at its end, which its stop allows; both buffers and every destination are named."""
+    definition = filled(name)
+    assert container(definition, "log_router")["stopTimeout"] > 30
+    to = container(definition, WORKER)["logConfiguration"]["options"]
+    assert (to["Name"], to["log_group_name"], to["auto_create_group"]) == ("cloudwatch_logs", f"/ecs/{name}", "false")
+    assert int(to["log-driver-buffer-limit"]) <= 65_536
+    for sidecar in ("datadog-agent", "log_router"):
+        options = container(definition, sidecar)["logConfiguration"]["options"]
+        assert (options["mode"], options["max-buffer-size"]) == ("non-blocking", "10m")
 
 
 def test_task_definitions_faults_are_said_in_words() -> None:

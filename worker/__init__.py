@@ -7,10 +7,12 @@ from worker.budget import ErrorBudget
 from worker.errors import Permanent, Throttled, Transient
 from worker.job import VALUE, Connection, Job, Results, Run, Written, columns
 from worker.limits import Limits, Rate
+from worker.occasions import Backlog, ObjectCreated
 from worker.outcome import Outcome, done, failed, skipped
 from worker.retry import Retry
 from worker.schedule import Cron, Every, hours, minutes, seconds
 from worker.scope import Scope, Secret
+from worker.size import Size
 from worker.source import Record, Source
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "VALUE",
+    "Backlog",
     "Bucket",
     "Connection",
     "Cron",
@@ -34,6 +37,7 @@ __all__ = [
     "Http",
     "Job",
     "Limits",
+    "ObjectCreated",
     "Outcome",
     "Permanent",
     "Rate",
@@ -43,6 +47,7 @@ __all__ = [
     "Run",
     "Scope",
     "Secret",
+    "Size",
     "Source",
     "Stripe",
     "Table",

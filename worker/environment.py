@@ -30,6 +30,15 @@ VARIABLES = (
     Variable("DATABASE_BUDGET", "seconds that a run waits for a database that went away, then exit 75", "300"),
     Variable("LEASE", "seconds after which an attempt that is not heard of may be succeeded", "15"),
     Variable("RUN_KEY", "names the run: the scheduled time, or any text without spaces", "made up"),
+    Variable(
+        "SCOPE_REF", "where the scope's fields are instead, as JSON: s3://bucket/key; set by the launcher", "none"
+    ),
+    Variable(
+        "TRIGGER", "what started the task, for logs and reports: scheduler, rule, s3, sqs, backlog, hand, …", "none"
+    ),
+    Variable("CORRELATION_ID", "one name for the launch in ECS (startedBy), the run store and all logs", "none"),
+    Variable("SCHEDULED_TIME", "the time that the run was scheduled for, for logs and reports", "none"),
+    Variable("STARTED_BY", "who asked for the run, for logs and reports", "none"),
     Variable("JOB_<FIELD>", "a scope field of the job: JOB_MERCHANT_ID=42; flags win"),
     Variable("STOP_TIMEOUT", "seconds between SIGTERM and SIGKILL, at least 3: the container's stopTimeout", "30"),
     Variable("WORKER_RATE", "overrides the job's rate limit, calls a second; 0 for none"),
@@ -47,8 +56,20 @@ VARIABLES = (
     Variable("DD_VERSION", "the version tag, and the version in logs and summary"),
     Variable("AWS_REGION", "the region of DynamoDB, S3 and SQS, and of log links; ECS sets it"),
     Variable("ECS_CONTAINER_METADATA_URI_V4", "set by ECS: where the task asks who it is"),
+    Variable(
+        "LOG_GROUP", "the CloudWatch log group that a log router writes to, for the link in the summary", "no link"
+    ),
+    Variable("LOG_STREAM_PREFIX", "what the log router's streams there begin with"),
     Variable("LOG_LEVEL", "debug, info, warning or error", "info"),
     Variable("LOG_FORMAT", "json or text", "text on a terminal, json elsewhere"),
+    Variable("LAUNCH_CLUSTER", "launch: the ECS cluster that tasks are started in"),
+    Variable("LAUNCH_SUBNETS", "launch: the subnets of tasks, with commas between"),
+    Variable("LAUNCH_SECURITY_GROUPS", "launch: the security groups of tasks, with commas between"),
+    Variable("LAUNCH_MAX_TASKS", "launch: tasks that may live at once, of all jobs", "any number"),
+    Variable(
+        "LAUNCH_BUCKET", "launch: the S3 bucket of scopes that are too large, or too secret, for a task's overrides"
+    ),
+    Variable("LAUNCH_DEAD_LETTERS", "launch: URL of the SQS queue for events that start nothing, with the reason"),
     Variable("ADMIN_TOKEN_HASHES", "serve: name=sha256 of each bearer token that may start runs, comma-separated"),
     Variable("CONSOLE_URL", "serve's public address, for links in summaries"),
 )
@@ -65,6 +86,11 @@ class Settings:
     database_budget_s: float = 300.0
     lease_s: float = 15.0
     run_key: str | None = None
+    scope_ref: str | None = None
+    trigger: str | None = None
+    correlation_id: str | None = None
+    scheduled_time: str | None = None
+    started_by: str | None = None
     stop_timeout_s: float = 30.0
     rate: float | None = None
     concurrency: int | None = None
@@ -81,9 +107,17 @@ class Settings:
     dd_version: str | None = None
     aws_region: str | None = None
     ecs_metadata_uri: str | None = None
+    log_group: str | None = None
+    log_stream_prefix: str | None = None
     log_level: str = "info"
     log_format: str | None = None
     console_url: str | None = None
+    launch_cluster: str | None = None
+    launch_subnets: tuple[str, ...] = ()
+    launch_security_groups: tuple[str, ...] = ()
+    launch_max_tasks: int | None = None
+    launch_bucket: str | None = None
+    launch_dead_letters: str | None = None
 
 
 def settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -97,6 +131,11 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         database_budget_s=reader.number("DATABASE_BUDGET", 300.0, least=0),
         lease_s=reader.number("LEASE", 15.0, least=1),
         run_key=reader.text("RUN_KEY"),
+        scope_ref=reader.text("SCOPE_REF"),
+        trigger=reader.text("TRIGGER"),
+        correlation_id=reader.text("CORRELATION_ID"),
+        scheduled_time=reader.text("SCHEDULED_TIME"),
+        started_by=reader.text("STARTED_BY"),
         stop_timeout_s=reader.number("STOP_TIMEOUT", 30.0, least=3),
         rate=reader.optional("WORKER_RATE", least=0),
         concurrency=reader.whole("WORKER_CONCURRENCY", least=1),
@@ -113,9 +152,17 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         dd_version=reader.text("DD_VERSION"),
         aws_region=reader.text("AWS_REGION"),
         ecs_metadata_uri=reader.text("ECS_CONTAINER_METADATA_URI_V4"),
+        log_group=reader.text("LOG_GROUP"),
+        log_stream_prefix=reader.text("LOG_STREAM_PREFIX"),
         log_level=reader.choice("LOG_LEVEL", "info", "debug", "info", "warning", "error"),
         log_format=reader.choice("LOG_FORMAT", "", "json", "text") or None,
         console_url=reader.url("CONSOLE_URL", "https", "http"),
+        launch_cluster=reader.text("LAUNCH_CLUSTER"),
+        launch_subnets=reader.list("LAUNCH_SUBNETS"),
+        launch_security_groups=reader.list("LAUNCH_SECURITY_GROUPS"),
+        launch_max_tasks=reader.whole("LAUNCH_MAX_TASKS", least=1),
+        launch_bucket=reader.text("LAUNCH_BUCKET"),
+        launch_dead_letters=reader.url("LAUNCH_DEAD_LETTERS", "https", "http"),
     )
     if parsed.slack_bot_token and not parsed.slack_channel:
         reader.faults.append("SLACK_BOT_TOKEN is set but SLACK_CHANNEL is not: say which channel gets the summary")
@@ -133,6 +180,9 @@ class _Reader:
 
     def text(self, name: str) -> str | None:
         return self._environ.get(name) or None
+
+    def list(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in (self.text(name) or "").split(",") if part.strip())
 
     def url(self, name: str, *schemes: str) -> str | None:
         value = self.text(name)

@@ -30,6 +30,18 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why the attempt was started, as the launcher says it; all empty where nobody said."""
+
+    trigger: str | None = None
+    """`scheduler`, `rule`, `s3`, `sqs`, `backlog`, `hand`, `admin`, `resume` or `pipeline`."""
+    correlation_id: str | None = None
+    """The launch's name in ECS, in the run store and in the launcher's logs."""
+    scheduled_time: str | None = None
+    started_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """An attempt begins: who it is and what it is going to do."""
 
@@ -54,6 +66,7 @@ class Start:
     stop_plan: StopPlan = field(default_factory=lambda: StopPlan.within(30))
     deadline_s: float = 3600.0
     task: Task = field(default_factory=Task)
+    cause: Cause = field(default_factory=Cause)
     version: str = ""
     started_at: datetime
     before: Tally = field(default_factory=Tally)

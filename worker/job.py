@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar, get_a
 
 from worker.budget import ErrorBudget
 from worker.limits import Limits
+from worker.occasions import Backlog, ObjectCreated
 from worker.outcome import Outcome
 from worker.retry import Retry
 from worker.run_key import time_in
 from worker.schedule import Cron, Every, hours
 from worker.scope import Scope
+from worker.size import Size
 from worker.source import Record, Source
 
 S = TypeVar("S", bound=Scope)
@@ -122,6 +124,14 @@ class Job(Generic[S]):
     None as its connection, and may be called again with the same results: doing so must do no harm."""
     one_per_scope: ClassVar[bool] = False
     """Let runs with different scopes go on at the same time; otherwise there is one run of the job at a time."""
+    max_tasks: ClassVar[int] = 1
+    """So many tasks of the job does the launcher let live at once; dry runs are counted apart."""
+    size: ClassVar[Size | None] = None
+    """What the launcher gives its tasks instead of their definition's CPU and memory."""
+    on_object: ClassVar[ObjectCreated | None] = None
+    """Which objects in S3 the launcher starts it for."""
+    backlog: ClassVar[Backlog | None] = None
+    """Of which queue it works off the backlog, with as many tasks as that needs."""
     secrets: ClassVar[tuple[str, ...]] = ()
     """Environment variables that must be set and are never shown."""
     environment: ClassVar[Mapping[str, str | None]] = {}
@@ -133,6 +143,11 @@ class Job(Generic[S]):
             for argument in get_args(base):
                 if isinstance(argument, type) and issubclass(argument, Scope):
                     cls.Scope = argument
+
+    @classmethod
+    def sized(cls, scope: S) -> Size | None:
+        """Give the size of the task for this scope; `size`, where a job does not say otherwise."""
+        return cls.size
 
     def source(self, run: Run[S]) -> Source:
         """Say where the records come from."""

@@ -86,7 +86,11 @@ class Launch:
 
     def stale(self, now: datetime) -> bool:
         """Tell whether whoever reserved it can no longer be about to place it."""
-        return self.state == RESERVED and now - self.reserved_at >= STALE
+        return self.state == RESERVED and self.old(now)
+
+    def old(self, now: datetime) -> bool:
+        """Tell whether it was reserved so long ago that ECS must know of its task, if there is one."""
+        return now - self.reserved_at >= STALE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ class Reserved:
     """Room is kept for the launch: place it, then say `placed` or `failed`."""
 
     launch: Launch
+    taken_up: bool = False
+    """Whether an earlier launcher had reserved it and died: its task may be there, or may have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +212,7 @@ def decide(asked: Asked, facts: Facts) -> Reservation:
     if (facts.scope_hash or (last and last.scope_hash) or asked.scope_hash) != asked.scope_hash:
         return Refused((f"run key {asked.run_key!r} was used with another scope: use another key, or that scope",))
     if last is not None and last.stale(facts.now):
-        return Reserved(_taken_up(last, asked.request, facts.now))
+        return Reserved(replace(last, request=asked.request, reserved_at=facts.now), taken_up=True)
     if known := _known(asked, facts):
         return known
     restarts = last.restarts if last else 0
@@ -228,11 +234,6 @@ def decide(asked: Asked, facts: Facts) -> Reservation:
             reserved_at=facts.now,
         )
     )
-
-
-def _taken_up(stale: Launch, request: Mapping[str, Any], now: datetime) -> Launch:
-    """Take up a reservation whose launcher died: its task may be there, and is found by the launch's id."""
-    return replace(stale, request=request, reserved_at=now)
 
 
 def _known(asked: Asked, facts: Facts) -> Known | None:

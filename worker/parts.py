@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.claim import Claim, Selection, Store, lease_of
-from worker.events import Reporter, Task
+from worker.events import Cause, Reporter, Task
 from worker.job import Job, Run
 from worker.limits import Limits
 from worker.mask import Mask
@@ -29,6 +29,7 @@ class Parts:
     plan: StopPlan
     mask: Mask
     task: Task = field(default_factory=Task)
+    cause: Cause = field(default_factory=Cause)
     version: str = ""
     host: str = ""
     reporter: Reporter = field(default_factory=Reporter)

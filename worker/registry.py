@@ -88,6 +88,16 @@ def broken(job: type[Job[Any]]) -> list[str]:
         faults += [
             f"scope field {name!r} has the name of an option; call it otherwise" for name in fields if name in RESERVED
         ]
+        filled = [*(job.on_object.fields if job.on_object else ()), *([job.backlog.field] if job.backlog else ())]
+        faults += [
+            f"on_object or backlog fills {name!r}, which its scope has not" for name in filled if name not in fields
+        ]
+    if type(job.max_tasks) is not int or job.max_tasks < 1:
+        faults.append(f"max_tasks must be a whole number of 1 or more, not {job.max_tasks!r}")
+    if (job.backlog or job.on_object) and not job.one_per_scope:
+        faults.append(
+            "on_object and backlog start runs beside each other, of which one would work: say one_per_scope = True"
+        )
     if isinstance(job.secrets, str):
         faults.append(f"secrets must be a tuple of names: ({job.secrets!r},)")
     return faults

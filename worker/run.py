@@ -240,6 +240,7 @@ class _Attempt:
             stop_plan=parts.plan,
             deadline_s=parts.job.timeout.total_seconds(),
             task=parts.task,
+            cause=parts.cause,
             version=parts.version,
             started_at=datetime.now(UTC),
             before=granted.before if granted else Tally(),

@@ -7,23 +7,12 @@ from typing import Any
 from worker.aws.definition import WORKER, Definition, environment_of, is_known, malformed, place, worker_of
 from worker.aws.doctor import codes
 from worker.aws.doctor.finding import Finding
-from worker.aws.doctor.telemetry import agent, logs
+from worker.aws.doctor.telemetry import agent, log_link, logs
 from worker.environment import VARIABLES
 from worker.mask import Mask
+from worker.size import FARGATE_SIZES
 
 __all__ = ["FARGATE_SIZES", "LONGEST_STOP", "WORKER", "environment_of", "faults", "findings", "worker_of"]
-
-_GIB = 1024
-FARGATE_SIZES: Mapping[int, tuple[int, ...]] = {
-    256: (512, _GIB, 2 * _GIB),
-    512: tuple(range(_GIB, 4 * _GIB + 1, _GIB)),
-    1024: tuple(range(2 * _GIB, 8 * _GIB + 1, _GIB)),
-    2048: tuple(range(4 * _GIB, 16 * _GIB + 1, _GIB)),
-    4096: tuple(range(8 * _GIB, 30 * _GIB + 1, _GIB)),
-    8192: tuple(range(16 * _GIB, 60 * _GIB + 1, 4 * _GIB)),
-    16384: tuple(range(32 * _GIB, 120 * _GIB + 1, 8 * _GIB)),
-}
-"""CPU units to the MiB of memory that Fargate offers with them (ECS Developer Guide, "Task size")."""
 
 LONGEST_STOP = 120
 """Seconds: the longest stopTimeout on Fargate."""
@@ -91,7 +80,7 @@ def _number(text: str) -> int:
     """Read a size: CPU units and MiB, or `.5 vCPU` and `1 GB` as ECS takes them, too."""
     if not (read := re.fullmatch(r"([0-9]+|[0-9]*\.[0-9]+) ?(vcpu|gb)?", text.strip().lower())):
         return 0
-    return int(float(read[1]) * (_GIB if read[2] else 1))
+    return int(float(read[1]) * (1024 if read[2] else 1))
 
 
 def _roles(definition: Definition) -> Iterator[Finding]:
@@ -190,5 +179,6 @@ _CHECKS: tuple[Callable[[Definition], Iterator[Finding]], ...] = (
     _confined,
     _secrets,
     logs,
+    log_link,
     agent,
 )

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from worker.aws import cgroup as control_group
+from worker.aws import log_link
 from worker.environment import Settings
 from worker.events import Task
 
@@ -17,7 +18,6 @@ log = logging.getLogger(__name__)
 _PATIENCE_S = 1.0
 _MEBIBYTE = 1024 * 1024
 _CPU_UNITS = 1024
-_CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.com"}
 
 
 async def task(settings: Settings, cgroup: Path = control_group.CGROUP) -> Task:
@@ -43,7 +43,7 @@ async def task(settings: Settings, cgroup: Path = control_group.CGROUP) -> Task:
         region=region,
         memory_limit=memory or control_group.memory_limit(cgroup),
         cpu_limit=cpu or control_group.cpu_limit(cgroup),
-        log_url=_log_url(own.get("LogOptions") or {}, region),
+        log_url=_log_url(own, arn, region, settings),
     )
 
 
@@ -70,21 +70,12 @@ def _limits(task: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[int 
     return (int(min(mebibytes) * _MEBIBYTE) if mebibytes else None), (float(cpu) if cpu else None)
 
 
-def _log_url(options: Mapping[str, str], region: str | None) -> str | None:
-    """Link to the container's log stream in the CloudWatch console, where the awslogs driver writes one."""
+def _log_url(own: Mapping[str, Any], arn: str, region: str | None, settings: Settings) -> str | None:
+    """Link to the container's log stream: the one that the awslogs driver names, or the one that the log router makes."""
+    options = own.get("LogOptions") or {}
     group, stream = options.get("awslogs-group"), options.get("awslogs-stream")
+    if not group and arn and own.get("Name"):
+        group = settings.log_group
+        stream = log_link.firelens_stream(settings.log_stream_prefix or "", own["Name"], arn)
     region = options.get("awslogs-region") or region
-    if not (group and stream and region):
-        return None
-    host = next(
-        (host for prefix, host in _CONSOLES.items() if region.startswith(prefix + "-")), "console.aws.amazon.com"
-    )
-    return (
-        f"https://{region}.{host}/cloudwatch/home?region={region}"
-        f"#logsV2:log-groups/log-group/{_escaped(group)}/log-events/{_escaped(stream)}"
-    )
-
-
-def _escaped(name: str) -> str:
-    """Escape a name as the CloudWatch console does in its addresses: percent-encoded twice, with $ for %."""
-    return quote(quote(name, safe=""), safe="").replace("%", "$")
+    return log_link.log_url(group, stream, region) if group and stream and region else None

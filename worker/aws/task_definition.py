@@ -2,7 +2,9 @@
 
 ::
 
-    python -m worker.aws.task_definition task-definitions/poll-payments.json AWS_REGION=eu-central-1 …
+    python -m worker.aws.task_definition task-definitions/poll-payments.json production.env IMAGE=…
+
+The file has NAME=value a line, and may have more than this definition uses: it is for all jobs.
 """
 
 import json
@@ -12,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from worker.aws import given
 from worker.aws.definition_faults import faults
 from worker.errors import Faults
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
-_USAGE = "usage: python -m worker.aws.task_definition FILE NAME=value…"
+_USAGE = "usage: python -m worker.aws.task_definition FILE [values.env] [NAME=value…]"
 
 
 def variables(text: str) -> list[str]:
@@ -66,14 +69,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parsed(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
-    if not arguments or not all("=" in pair for pair in arguments[1:]):
+    if not arguments or any(argument.startswith("-") for argument in arguments):
         raise Faults([_USAGE])
     try:
         text = Path(arguments[0]).read_text(encoding="utf-8")
     except OSError as error:
         raise Faults([f"{arguments[0]} cannot be read: {error.strerror}", _USAGE]) from error
-    pairs = (pair.partition("=") for pair in arguments[1:])
-    return text, {name: value for name, _, value in pairs}
+    common, own = given.read(arguments[1:])
+    return text, {name: common[name] for name in variables(text) if name in common} | own
 
 
 def _checked(text: str, values: Mapping[str, str]) -> dict[str, Any]:

@@ -60,6 +60,10 @@ def _command(word: str, rest: Sequence[str], signals: Signals) -> int:
         from worker.cli.stack import serve_stack
 
         return serve_stack(arguments)
+    if word == "launch":
+        from worker.cli.launch import launch_run
+
+        return launch_run(arguments)
     if word == "new":
         from worker.cli.new import write_job
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "local": "start the servers that jobs need on this machine, filled, for runs by hand",
     "new": "write a job on PostgreSQL with its seed, its test and its task definition",
     "doctor": "find what hurts at night in jobs, task definitions, stacks and environment",
+    "launch": "start a run's task on ECS, in LAUNCH_CLUSTER",
     "serve": "start runs over HTTP: POST /admin/<job>",
     "token": "make a bearer token for serve",
 }
@@ -83,6 +84,10 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         parser.add_argument("jobs", nargs="*", metavar="job", help="only what these jobs need (all that there is)")
         parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
         _add_local(parser)
+    elif word == "launch":
+        from worker.cli import launch
+
+        launch.arguments(parser)
     elif word == "new":
         parser.add_argument("name", help="what it does to what: remind-customers")
     elif word == "doctor":

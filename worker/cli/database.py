@@ -8,10 +8,13 @@ from worker.database import Link, is_refused, said
 from worker.database import where as name_of
 from worker.environment import Settings
 from worker.errors import Faults, Transient
+from worker.store.launches import PostgresLaunches
 from worker.store.migrate import migrate, migrations, version
 from worker.store.postgres import PostgresStore
 from worker.store.pruning import prune
 from worker.store.reading import RunReader
+
+_NOT_MADE = "the run store's schema is not there, or not up to date: run python -m worker migrate"
 
 
 def where(found: Settings) -> str:
@@ -39,8 +42,17 @@ async def reading(found: Settings) -> AsyncIterator[RunReader]:
     async with Link(_url(found), "runs") as link:
         with _told(link, "the run store"):
             if await version(link) < migrations()[-1].version:
-                raise Faults(["the run store's schema is not there, or not up to date: run python -m worker migrate"])
+                raise Faults([_NOT_MADE])
             yield RunReader(link)
+
+
+@asynccontextmanager
+async def launching(found: Settings) -> AsyncIterator[PostgresLaunches]:
+    """Lend the launches to a launcher. Raises Faults where the database refuses, or lacks them; Transient where it is away."""
+    async with Link(_url(found), "launches") as link:
+        if await version(link) < migrations()[-1].version:
+            raise Faults([_NOT_MADE])
+        yield PostgresLaunches(link)
 
 
 async def made(found: Settings) -> list[str]:

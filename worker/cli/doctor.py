@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from worker import registry
+from worker.aws import given
 from worker.aws.doctor.examination import Project, examine
 from worker.aws.doctor.finding import Finding
 from worker.aws.doctor.template import Template, read
@@ -75,7 +76,7 @@ def _project(options: argparse.Namespace) -> Project:
         jobs={name: _loaded(name) for name in names},
         definitions=definitions,
         stacks=tuple(_template(file) for file in sorted(folder.glob("*.yaml"))),
-        values=_values(options.values) if options.values else None,
+        values=given.read([str(options.values)]).every() if options.values else None,
         environ=os.environ,
     )
 
@@ -96,15 +97,6 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Faults([f"{file} cannot be read: {error}"]) from error
-
-
-def _values(file: Path) -> dict[str, str]:
-    """Read NAME=value lines; empty ones and `#` comments are passed over."""
-    lines = [line.strip() for line in _text(file).splitlines()]
-    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    if wrong := [name for name, equals, _ in pairs if not equals or not name]:
-        raise Faults([f"{file}: {line!r} is no NAME=value" for line in wrong])
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _asked(project: Project) -> Asked:

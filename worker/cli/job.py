@@ -23,7 +23,7 @@ from worker.cli.reports import reporter
 from worker.cli.store import Room, room
 from worker.environment import Settings, settings
 from worker.errors import Faults
-from worker.events import Reporter
+from worker.events import Cause, Reporter
 from worker.job import Job, Run
 from worker.limits import Limits
 from worker.mask import Mask
@@ -75,7 +75,7 @@ def make(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> 
     found = _collected(faults, settings) or Settings(
         database_url=os.environ.get("DATABASE_URL"), run_table=os.environ.get("RUN_TABLE")
     )
-    scope = _collected(faults, lambda: scope_of(job, os.environ, options.scope))
+    scope = _collected(faults, lambda: scope_of(job, os.environ, options.scope, _referred(found)))
     key = _collected(faults, lambda: _key(options, found))
     kept, plain = _job_environment(job, faults)
     mask = Mask([found.database_url, found.replica_url, found.slack_webhook_url, found.slack_bot_token, *kept.values()])
@@ -85,7 +85,7 @@ def make(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> 
     for secret in secrets(scope):
         mask.add(secret)
     reporting = reporter(found, job.name, mask)
-    logs.context(job=job.name, run_id=f"{job.name}:{key}")
+    logs.context(job=job.name, run_id=f"{job.name}:{key}", correlation_id=found.correlation_id)
     _catch_the_uncaught()
     run: Run[Any] = Run(job.name, key, scope, dry_run=options.dry_run, secrets=kept, environment=plain)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -127,6 +127,12 @@ async def _attempt(
             plan=StopPlan.within(found.stop_timeout_s),
             mask=mask,
             task=task,
+            cause=Cause(
+                trigger=found.trigger,
+                correlation_id=found.correlation_id,
+                scheduled_time=found.scheduled_time,
+                started_by=found.started_by,
+            ),
             version=found.dd_version or _VERSION,
             host=socket.gethostname(),
             reporter=reporting,
@@ -144,15 +150,29 @@ async def _attempt(
     return summary.exit_code
 
 
-def scope_of(job: type[Job[Any]], environ: Mapping[str, str], flags: Sequence[str]) -> Scope:
-    """Build the scope from JOB_<FIELD> variables and --scope flags; flags win. Raises Faults naming all that is wrong."""
+def _referred(found: Settings) -> dict[str, str]:
+    """Read the scope's fields that the launcher has put elsewhere; that takes a library which few runs need."""
+    if found.scope_ref is None:
+        return {}
+    from worker.cli.scope_ref import referred
+
+    return referred(found.scope_ref, found.connect_timeout_s)
+
+
+def scope_of(
+    job: type[Job[Any]], environ: Mapping[str, str], flags: Sequence[str], referred: Mapping[str, str] | None = None
+) -> Scope:
+    """Build the scope from what SCOPE_REF held, JOB_<FIELD> variables and --scope flags; the latter win.
+
+    Raises Faults naming all that is wrong.
+    """
     fields = {variable(field.name): field.name for field in msgspec.structs.fields(job.Scope)}
     faults = [
         f"{name} is no scope field of {job.name}; did you mean {near[0]}?"
         for name in environ
         if name.startswith("JOB_") and name not in fields and (near := get_close_matches(name, fields, 1, 0.8))
     ]
-    values = {field: environ[name] for name, field in fields.items() if name in environ}
+    values = {**(referred or {}), **{field: environ[name] for name, field in fields.items() if name in environ}}
     for flag in flags:
         name, equals, value = flag.partition("=")
         if not equals:

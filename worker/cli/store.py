@@ -9,6 +9,7 @@ from typing import Protocol
 from worker.claim import Store
 from worker.environment import Settings, settings
 from worker.errors import Faults
+from worker.launches import Launches
 from worker.runs import Reader
 
 NONE = (
@@ -34,6 +35,10 @@ class Room(Protocol):
 
     def reading(self, found: Settings) -> AbstractAsyncContextManager[Reader]:
         """Lend what answers questions about runs, for now. Raises Faults where there is no run store, or it cannot be asked."""
+        ...
+
+    def launching(self, found: Settings) -> AbstractAsyncContextManager[Launches]:
+        """Lend the launches to a launcher. Raises Faults where there is no run store, or it cannot be asked."""
         ...
 
     async def made(self, found: Settings) -> list[str]:

@@ -8,6 +8,7 @@ from worker.environment import Settings
 from worker.errors import Permanent, Transient
 from worker.store.dynamodb import DynamoStore
 from worker.store.table import Table
+from worker.store.table_launches import TableLaunches
 from worker.store.table_making import migrate, refused
 from worker.store.table_pruning import prune
 from worker.store.table_reading import TableReader
@@ -38,6 +39,16 @@ async def reading(found: Settings) -> AsyncIterator[TableReader]:
     async with _table(found, "runs") as table:
         with _told(table):
             yield TableReader(table)
+
+
+@asynccontextmanager
+async def launching(found: Settings) -> AsyncIterator[TableLaunches]:
+    """Lend the launches to a launcher. Raises Faults where the table is not there, or refuses."""
+    async with _table(found, "launches") as table:
+        try:
+            yield TableLaunches(table)
+        except Permanent as error:
+            raise refused(table, error) from error
 
 
 async def made(found: Settings) -> list[str]:

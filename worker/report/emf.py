@@ -28,6 +28,11 @@ METRICS = {
 }
 """Of an attempt that worked, by dimension Job (and Job + Env where the environment is named), with their units."""
 
+AGAINST_USUAL = {"DurationOfUsual": "Percent"}
+"""The same, where enough runs in the same scope have succeeded: 150 is half as long again as their median."""
+
+_ENOUGH_RUNS = 3
+
 _log = logging.getLogger("worker.metrics")
 
 
@@ -58,6 +63,9 @@ def metrics(summary: Summary, env: str | None = None) -> dict[str, Any]:
     if summary.verdict.worked:
         directives.append(_directive(by_job, METRICS))
         members |= _values(summary)
+        if (usual := _usual(summary)) is not None:
+            directives.append(_directive(by_job, AGAINST_USUAL))
+            members["DurationOfUsual"] = 100 * summary.duration_s / usual
     if summary.counters:
         counted = {f"Counter_{name}": value for name, value in summary.counters.items()}
         units = {name: "Bytes" if name.endswith("bytes") else "Count" for name in counted}
@@ -70,6 +78,12 @@ def metrics(summary: Summary, env: str | None = None) -> dict[str, Any]:
 def _directive(dimensions: list[list[str]], units: dict[str, str]) -> dict[str, Any]:
     defined = [{"Name": name, "Unit": unit} for name, unit in units.items()]
     return {"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": defined}
+
+
+def _usual(summary: Summary) -> float | None:
+    """Give the median duration of the run's predecessors; None where they are too few to tell."""
+    history = summary.history
+    return history.duration_s if history and history.runs >= _ENOUGH_RUNS and history.duration_s > 0 else None
 
 
 def _values(summary: Summary) -> dict[str, int | float]:

@@ -98,6 +98,9 @@ def _start(start: Start) -> dict[str, Any]:
         "shard": start.shard,
         "version": start.version or None,
         "task": asdict(start.task) if start.task.arn else None,
+        "trigger": start.cause.trigger,
+        "scheduled_time": start.cause.scheduled_time,
+        "started_by": start.cause.started_by,
     }
     return {name: value for name, value in told.items() if value is not None}
 

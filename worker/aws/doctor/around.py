@@ -42,7 +42,7 @@ def too_eager(template: Template, job: type[Job[Any]]) -> Iterator[Finding]:
     seconds = apart.total_seconds()
     for alarm in template.of_type(_ALARM):
         about = {template.text(dimension.get("Value")) for dimension, _ in mappings(alarm.properties.get("Dimensions"))}
-        if alarm.properties.get("MetricName") != _SUCCESSES or job.name not in about:
+        if alarm.properties.get("MetricName") != _SUCCESSES or job.name not in about or not template.stands(alarm):
             continue
         period = template.number(alarm.properties.get("Period"))
         times = template.number(alarm.properties.get("EvaluationPeriods"))

@@ -31,6 +31,7 @@ LOG_MODE = Code("log-mode", "Unsaid it is non-blocking since June 2025, which dr
 LOG_BUFFER = Code("log-buffer", "Unasked it is too small for a burst, or larger than the task's memory.")
 LOG_MODE_OF_ROUTER = Code("log-mode-of-router", "Fluent Bit knows no such option and does not start: no line arrives.")
 NO_LOG_ROUTER = Code("no-log-router", "ECS refuses awsfirelens without its router.")
+LOG_LINK = Code("log-link", "The summary links another log than the one that the router writes.")
 LOG_ROUTER_GRACE = Code("log-router-grace", "Fluent Bit's own grace of 5 s loses the last lines.")
 AGENT_NOT_FARGATE = Code("agent-not-fargate", "The agent looks for a host that is not there.")
 AGENT_DROPS_LAST = Code("agent-drops-last", "The metrics of the last 10 s, the summary's among them, are lost.")

@@ -112,7 +112,8 @@ def _overridden(text: str) -> list[Any]:
 def ill_timed(template: Template, job: type[Job[Any]]) -> Iterator[Finding]:
     """Say where a job's schedule in a stack is not what the job says, or its starts pile up."""
     for delivery in deliveries(template):
-        if delivery.scheduled and delivery.starts_a_job and job.name in _started(template, delivery):
+        standing = delivery.scheduled and template.stands(delivery.resource)
+        if standing and delivery.starts_a_job and job.name in _started(template, delivery):
             yield from _schedule(template, delivery.resource, job)
             yield from _retry_age(template, delivery, job)
 

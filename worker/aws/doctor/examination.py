@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from worker.aws.definition import Definition
 from worker.aws.definition_faults import findings
@@ -17,6 +18,7 @@ from worker.aws.doctor.job import hazards_of
 from worker.aws.doctor.rights import excesses
 from worker.aws.doctor.surroundings import refused, untunable
 from worker.aws.doctor.template import Template
+from worker.aws.stack_parameters import parameters
 from worker.aws.task_definition import fill, variables
 from worker.errors import Faults
 from worker.job import Job
@@ -73,8 +75,9 @@ def _job(project: Project, name: str) -> Iterator[Finding]:
         }:
             yield from _in(definition_file(name), misfits(definition, job))
         yield from untunable(job, project.environ)
+        derived = _derived(cast("Any", job))  # mypy takes a class whose instances compare for one without a hash
         for stack in _given(project):
-            mine = stack.given({**stack.values, "Job": name})
+            mine = stack.given({**derived, **stack.values, "Job": name})
             yield from _in(stack.file, [*ill_timed(mine, job), *too_eager(mine, job)])
 
 
@@ -98,6 +101,12 @@ def _unfilled(project: Project, text: str) -> Iterator[Finding]:
     for name in variables(text) if project.values is not None else ():
         if not project.values or not project.values.get(name):
             yield codes.VARIABLE_WITHOUT_VALUE.at(f"${{{name}}}", "has no value", f"{name}=…")
+
+
+@cache
+def _derived(job: Any) -> dict[str, str]:
+    """Give a stack's parameters as a release derives them from the job."""
+    return parameters(job, ())
 
 
 def _stacks(project: Project) -> Iterator[Finding]:

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.aws.definition import Definition, environment_of, place
+from worker.aws.definition import Definition, environment_of, place, worker_of
 from worker.aws.doctor import codes
 from worker.aws.doctor.finding import Finding
 
 _FLUSHES = ("DD_AGGREGATOR_STOP_TIMEOUT", "DD_FORWARDER_STOP_TIMEOUT")
 _FLUSH_UNASKED_S, _STOP_UNASKED_S = 2.0, 30
+_LINK = {"LOG_GROUP": "log_group_name", "LOG_STREAM_PREFIX": "log_stream_prefix"}
 _CONFIG = "/fluent-bit/configs/minimize-log-loss.conf"
 
 
@@ -52,6 +53,22 @@ def _firelens(options: Mapping[str, str], path: str, routers: int) -> Iterator[F
     if "log-driver-buffer-limit" not in options:
         what = "log-driver-buffer-limit is not said, and 1,048,576 lines unasked"
         yield codes.LOG_BUFFER.at(path, what, '"log-driver-buffer-limit": "65536"')
+
+
+def log_link(definition: Definition) -> Iterator[Finding]:
+    """Look whether the worker is told where its router writes."""
+    worker = worker_of(definition)
+    log, told = worker.get("logConfiguration") or {}, environment_of(worker)
+    if log.get("logDriver") != "awsfirelens":
+        return
+    for name, option in _LINK.items():
+        wanted = log.get("options", {}).get(option)
+        if told.get(name) != wanted:
+            what, line = (
+                f"{name} is {told.get(name)!r} and {option} {wanted!r}",
+                f'{{"name": "{name}", "value": "{wanted}"}}',
+            )
+            yield codes.LOG_LINK.at(place(worker, "environment"), what, line)
 
 
 def agent(definition: Definition) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """A CloudFormation template as it is written: its short tags, its parameters, its resources."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ class Resource(NamedTuple):
     name: str
     type: str
     properties: Mapping[str, Any]
+    condition: str | None = None
 
     def place(self, *within: str | int) -> str:
         """Name a place in it."""
@@ -27,6 +28,7 @@ class Resource(NamedTuple):
 
 class _Resource(msgspec.Struct, rename="pascal"):
     type: str
+    condition: str | None = None
     properties: dict[str, Any] = {}
 
 
@@ -37,6 +39,7 @@ class _Parameter(msgspec.Struct, rename="pascal"):
 class _Written(msgspec.Struct, rename="pascal"):
     resources: dict[str, _Resource]
     parameters: dict[str, _Parameter] = {}
+    conditions: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,30 @@ class Template:
 
     file: str
     resources: tuple[Resource, ...]
+    conditions: Mapping[str, Any]
     defaults: Mapping[str, str]
     values: Mapping[str, str]
+
+    def stands(self, resource: Resource) -> bool:
+        """Tell whether a resource is there with these values; yes, where that is not known."""
+        return resource.condition is None or self._holds({"Condition": resource.condition}) is not False
+
+    def _holds(self, condition: Any) -> bool | None:
+        match condition:
+            case {"Condition": str(name)}:
+                return self._holds(self.conditions.get(name))
+            case {"Fn::Equals": [one, other]}:
+                known = self.text(one), self.text(other)
+                return None if None in known else known[0] == known[1]
+            case {"Fn::Not": [inner]}:
+                held = self._holds(inner)
+                return None if held is None else not held
+            case {"Fn::And": [*each]}:
+                return _all([self._holds(inner) for inner in each])
+            case {"Fn::Or": [*each]}:
+                none = _all([None if held is None else not held for held in map(self._holds, each)])
+                return None if none is None else not none
+        return None
 
     def of_type(self, *types: str) -> Iterator[Resource]:
         """Find the resources of these types."""
@@ -80,8 +105,14 @@ def read(file: str, text: str) -> Template:
         written = msgspec.convert(_parsed(file, text), _Written)
     except msgspec.ValidationError as error:
         raise Faults([f"{file} is no CloudFormation template: {error}"]) from error
-    resources = (Resource(name, one.type, one.properties) for name, one in written.resources.items())
-    return Template(file, tuple(resources), {name: str(one.default) for name, one in written.parameters.items()}, {})
+    resources = (Resource(name, one.type, one.properties, one.condition) for name, one in written.resources.items())
+    defaults = {name: str(one.default) for name, one in written.parameters.items()}
+    return Template(file, tuple(resources), written.conditions, defaults, {})
+
+
+def _all(held: Sequence[bool | None]) -> bool | None:
+    """Tell whether all hold; None where it depends on what is not known."""
+    return False if False in held else None if None in held else True
 
 
 def either(node: Any, path: str = "") -> Iterator[tuple[Any, str]]:

@@ -1,0 +1,100 @@
+"""worker/aws/backlog.py: as many tasks as a queue's backlog needs, none twice, and no more than the job may have."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from launching import World, launching
+from local_ecs import LocalEcs
+from test_launches import a_launch
+
+from worker.aws.backlog import missing
+from worker.job import Job
+from worker.launches import Launched, Refused
+from worker.occasions import Backlog
+from worker.request import read
+from worker.scope import Scope
+
+NAME = "deliver-webhooks"
+
+
+class Share(Scope):
+    """Which of the tasks."""
+
+    part: int = 0
+    region: str | None = None
+
+
+class Deliver(Job[Share]):
+    """Two messages a task."""
+
+    name = NAME
+    one_per_scope, max_tasks = True, 4
+    backlog = Backlog(queue="WEBHOOK_QUEUE_URL", per_task=2)
+
+
+def parts(messages: int, *live: int, **scope: Any) -> list[int]:
+    """Give the parts that are missing, with these alive."""
+    leases = [f"{NAME} {({'part': part} if part else {}) | scope}" for part in live]
+    living = [a_launch(job=NAME, number=number, lease=lease) for number, lease in enumerate(leases)]
+    request = read({"job": NAME, "backlog": True, "scope": scope}, lambda name: Deliver, "at")
+    return [one["scope"]["part"] for one in missing(request, messages, living)]
+
+
+@pytest.mark.parametrize(
+    ("messages", "live", "wanted"),
+    [
+        (0, (), []),
+        (1, (), [0]),
+        (2, (), [0]),
+        (3, (), [0, 1]),
+        (1_000, (), [0, 1, 2, 3]),
+        (1_000, (0, 2), [1, 3]),
+        (1_000, (0, 1, 2, 3), []),
+        (3, (1,), [0]),
+        (2, (3,), []),
+    ],
+)
+def test_backlog_needs_a_task_for_so_many_messages(messages: int, live: tuple[int, ...], wanted: list[int]) -> None:
+    """Rounded up, without those that live, up to the cap."""
+    assert parts(messages, *live) == wanted
+
+
+def test_backlog_keeps_the_rest_of_the_scope() -> None:
+    """What narrows one task narrows all."""
+    assert parts(1_000, 0, region="eu") == [1, 2, 3]
+
+
+@pytest_asyncio.fixture
+async def world(local_ecs: LocalEcs, database_url: str) -> AsyncIterator[World]:
+    """Give a launcher of that job, whose tasks end at once, and its queue with five messages."""
+    queue = local_ecs.sqs.create_queue(QueueName=f"{local_ecs.cluster}-hooks")["QueueUrl"]
+    for number in range(5):
+        local_ecs.sqs.send_message(QueueUrl=queue, MessageBody=str(number))
+    local_ecs.register(NAME, {}, {"WEBHOOK_QUEUE_URL": queue})
+    async with launching(local_ecs, database_url) as world:
+        world.launcher._load = lambda name: Deliver
+        yield world
+
+
+async def test_backlog_is_worked_off_by_tasks_of_one_part_each(world: World) -> None:
+    """The queue's URL is what the task definition says; a second look at the same moment starts nothing more."""
+    answers = await world.launcher.launch_all({"job": NAME, "backlog": True})
+    assert [type(answer) for answer in answers] == [Launched] * 3
+    told = [task["overrides"]["containerOverrides"][0]["environment"] for task in world.ecs.tasks()]
+    environments = [{pair["name"]: pair["value"] for pair in pairs} for pairs in told]
+    assert sorted(each.get("JOB_PART", "0") for each in environments) == ["0", "1", "2"]
+    assert {each["TRIGGER"] for each in environments} == {"backlog"}
+    assert await world.launcher.launch_all({"job": NAME, "backlog": True, "run_key": "x"}) in ([], [*answers])
+
+
+async def test_backlog_of_a_job_without_one_is_refused(world: World) -> None:
+    """Or of a definition that does not name the queue."""
+    world.ecs.register(NAME, {}, {"WEBHOOK_QUEUE_URL": ""})
+    [answer] = await world.launcher.launch_all({"job": NAME, "backlog": True})
+    assert isinstance(answer, Refused)
+    assert "has no WEBHOOK_QUEUE_URL" in str(answer)
+    world.launcher._load = lambda name: Job
+    [answer] = await world.launcher.launch_all({"job": NAME, "backlog": True})
+    assert "works off no backlog" in str(answer)

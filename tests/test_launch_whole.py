@@ -1,0 +1,123 @@
+"""`launch` and the launcher function, down to what the task's worker does: real processes, and records that are worked on."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from launch_events import batch, created
+from launching import environment
+from local_ecs import LocalEcs
+from payments import payments
+from worker_process import worker
+
+from worker.aws import launcher
+from worker.cli.database import migrated
+from worker.functions.launcher import handler
+
+
+async def test_launch_command_runs_a_job_on_ecs(local_ecs: LocalEcs, database_url: str) -> None:
+    """One line says which task and what comes next; the same again is known, and its worker says why it was started."""
+    async with payments(database_url, 20) as world:
+        plain = dict(world.environment)
+        kept = {name: plain.pop(name) for name in ("DATABASE_URL", "STRIPE_API_KEY")}
+        local_ecs.register("poll-payments", kept, plain)
+        around = environment(local_ecs, DATABASE_URL=database_url, USER="tester")
+        command = ("launch", "poll-payments", "--run-key", "night", "--scope", "merchant_id=1")
+        async with worker(*command, **around) as first:
+            line = await first.output()
+        [task] = local_ecs.tasks()
+        assert line == (
+            f"poll-payments:night started as task {task['taskArn']}; next: python -m worker runs show poll-payments:night\n"
+        )
+        await local_ecs.until(task["taskArn"], "STOPPED")
+        async with worker(*command, "--json", **around) as again:
+            told = json.loads(await again.output())
+        assert (told["answer"], told["told"]["state"]) == ("known", "succeeded")
+        start = await local_ecs.line(task["taskArn"], "started")
+        said = {name: start[name] for name in ("trigger", "started_by", "correlation_id", "run_id")}
+        assert said == {
+            "trigger": "hand",
+            "started_by": "tester",
+            "correlation_id": task["startedBy"],
+            "run_id": "poll-payments:night",
+        }
+        [row] = await world.sql("SELECT summary::text AS summary FROM worker.attempts")
+        assert json.loads(row["summary"])["start"]["cause"]["correlation_id"] == task["startedBy"]
+
+
+async def test_launch_command_says_all_that_is_wrong(local_ecs: LocalEcs, database_url: str) -> None:
+    """Exit 2: the environment, the scope, the job; nothing is started."""
+    await migrated(database_url)
+    faulty = (
+        (("poll-payments",), {"DATABASE_URL": database_url}, "LAUNCH_SUBNETS is not set"),
+        (("poll-payments", "--scope", "merchant=1"), environment(local_ecs, DATABASE_URL=database_url), "merchant_id"),
+        (("poll-payment",), environment(local_ecs, DATABASE_URL=database_url), "did you mean 'poll-payments'?"),
+    )
+    for arguments, around, said in faulty:
+        async with worker("launch", *arguments, **around) as running:
+            assert await running.ended() == 2
+            assert said in str(running.faults)
+    assert local_ecs.tasks() == []
+
+
+async def test_launch_keeps_its_launches_in_dynamodb_where_the_runs_are(local_ecs: LocalEcs) -> None:
+    """A job without PostgreSQL is launched as well."""
+    around = environment(local_ecs, RUN_TABLE=f"runs-{local_ecs.cluster}")
+    local_ecs.register("expire-sessions", {}, {})
+    async with worker("migrate", **around) as making:
+        await making.output()
+    for said in ("started as task", "was started before"):
+        async with worker("launch", "expire-sessions", "--run-key", "x", **around) as running:
+            line = await running.output()
+        assert said in line or "is live" in line
+    assert len(local_ecs.tasks()) == 1
+
+
+async def test_upload_is_digested_once_though_it_is_told_twice(
+    local_ecs: LocalEcs, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3's event, the launcher, the task, the table; the scope goes by SCOPE_REF, as one that is too long does."""
+    monkeypatch.setattr(launcher, "LONGEST", 100)
+    await migrated(database_url)
+    bucket, table = local_ecs.bucket(versioned=True), f"digests-{local_ecs.cluster}"
+    made = local_ecs.s3.put_object(Bucket=bucket, Key="uploads/a.csv", Body=b"1\n2\n")
+    dynamodb = local_ecs.client("dynamodb")
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "object", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "object", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    plain = {**local_ecs.environment, "UPLOADS_BUCKET": bucket, "DIGESTS_TABLE": table}
+    local_ecs.register("digest-uploads", {"DATABASE_URL": database_url}, plain)
+    for name, value in environment(local_ecs, DATABASE_URL=database_url, LAUNCH_BUCKET=bucket).items():
+        monkeypatch.setenv(name, value)
+    event: dict[str, Any] = created("uploads/a.csv", **{"version-id": made["VersionId"]})
+    event["detail"]["bucket"]["name"] = bucket
+    told = [await asyncio.to_thread(handler, one, None) for one in (event, batch(event))]
+    assert told[0]["answers"][0]["answer"] == "launched"
+    assert told[1] == {"batchItemFailures": []}
+    [task] = local_ecs.tasks()
+    assert "SCOPE_REF" in str(task["overrides"])
+    assert "a.csv" not in str(task["overrides"])
+    await local_ecs.until(task["taskArn"], "STOPPED")
+    end = local_ecs.end(task["taskArn"])
+    assert (end["verdict"], end["tally"]["done"]) == ("succeeded", 1)
+    [item] = dynamodb.scan(TableName=table)["Items"]
+    assert (item["object"], item["lines"]) == ({"S": f"{bucket}/uploads/a.csv"}, {"N": "2"})
+    dynamodb.close()
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"),
+    [("s3://nobody/nothing.json", "cannot be read"), ("https://elsewhere/x", "no address of the form s3://bucket/key")],
+)
+async def test_worker_says_which_scope_it_cannot_read(local_ecs: LocalEcs, ref: str, said: str) -> None:
+    """Before anything else: exit 2, with the reference."""
+    around = {**local_ecs.environment, "SCOPE_REF": ref, "DATABASE_URL": "postgresql://nobody", "STRIPE_API_KEY": "x"}
+    async with worker("poll-payments", **around) as running:
+        assert await running.ended() == 2
+        [fault] = running.faults
+    assert ref in fault
+    assert said in fault

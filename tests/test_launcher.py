@@ -1,0 +1,248 @@
+"""worker/aws/launcher.py: a run's task is started once, whatever ECS says at first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from launching import JOB, World, launching
+from local_ecs import LocalEcs
+
+from worker.job import Job
+from worker.launches import FAILED, OVER, PLACED, Full, Known, Launched, Refused, Unplaced
+from worker.scope import Scope, Secret
+from worker.size import Size
+
+
+@pytest_asyncio.fixture
+async def world(local_ecs: LocalEcs, database_url: str) -> AsyncIterator[World]:
+    """Give a launcher; the tasks that it starts end at once, for they have no database."""
+    local_ecs.register(JOB, {}, {})
+    async with launching(local_ecs, database_url) as world:
+        yield world
+
+
+async def test_launch_starts_a_task_that_knows_why_it_was_started(world: World) -> None:
+    """Run key, correlation id, trigger, scheduled time, who, and the scope; one id for all that ECS knows by different names."""
+    at = "2026-11-24T02:00:00Z"
+    answer = await world.launch(run_key=at, scheduled_time=at, started_by="schedule/x", scope={"merchant_id": 42})
+    assert isinstance(answer, Launched)
+    task = world.ecs.task(answer.task_arn)
+    [override] = [each for each in task["overrides"]["containerOverrides"] if each["name"] == "worker"]
+    told = {pair["name"]: pair["value"] for pair in override["environment"]}
+    assert told == {
+        "RUN_KEY": at,
+        "CORRELATION_ID": answer.launch.id,
+        "TRIGGER": "scheduler",
+        "SCHEDULED_TIME": at,
+        "STARTED_BY": "schedule/x",
+        "JOB_MERCHANT_ID": "42",
+    }
+    assert (task["startedBy"], task["group"]) == (answer.launch.id, f"family:{JOB}")
+    assert "command" not in override
+    [row] = await world.launches.live()
+    assert (row.state, row.task_arn) == (PLACED, answer.task_arn)
+
+
+async def test_launch_of_a_dry_run_or_canary_says_so_on_the_command_line(world: World) -> None:
+    """They use up no run key."""
+    answer = await world.launch(dry_run=True, max_records=5)
+    [override, *_] = world.ecs.task(answer.task_arn)["overrides"]["containerOverrides"]
+    assert override["command"] == [JOB, "--dry-run", "--max-records", "5"]
+    assert answer.launch.run_id.startswith(f"{JOB}:night~dry-")
+
+
+async def test_launch_twice_is_known(world: World) -> None:
+    """At once, one after the other, and once it is over."""
+    both = await asyncio.gather(world.launch(), world.launch())
+    assert {type(answer) for answer in both} == {Launched, Known}
+    [arn] = {answer.task_arn for answer in both}
+    assert (await world.launch()).state in (PLACED, OVER)
+    launch = next(answer.launch for answer in both if isinstance(answer, Launched))
+    await world.ecs.until(arn, "STOPPED")
+    assert await world.launch() == Known(f"{JOB}:night", OVER, arn)  # nobody had said so: it was looked up
+    await world.launches.released(launch.id, "exit 0")
+    assert await world.launch() == Known(f"{JOB}:night", OVER, arn)
+    assert isinstance(await world.launch(trigger="hand"), Launched)
+    assert len(world.ecs.tasks()) == 2
+
+
+async def test_launch_says_all_that_is_wrong_at_once(world: World) -> None:
+    """And starts nothing."""
+    answer = await world.launch(scope={"merchant": 1}, trigger="cron")
+    assert isinstance(answer, Refused)
+    assert len(answer.faults) == 2
+    assert await world.launches.live() == []
+
+
+@pytest.mark.parametrize(
+    "trouble", ["failures", "capacity", "throttled", "throttled in disguise", "server error", "ghost"]
+)
+async def test_launch_is_tried_again(world: World, trouble: str) -> None:
+    """What passes is waited for; a ghost is found, and not doubled."""
+    world.ecs.plant(trouble)
+    answer = await world.launch()
+    assert isinstance(answer, Launched)
+    assert [task["taskArn"] for task in world.ecs.tasks()] == [answer.task_arn]
+
+
+async def test_launch_whose_ghost_is_found_by_the_last_try_is_launched(world: World) -> None:
+    """Failures to the end, and a task all the same."""
+    for trouble in ("failures", "failures", "throttled", "ghost"):
+        world.ecs.plant(trouble)
+    world.ecs.plant("throttled", "ListTasks")
+    answer = await world.launch()
+    assert isinstance(answer, Launched)
+    assert len(world.ecs.tasks()) == 1
+
+
+async def test_launch_that_ecs_has_no_room_for_is_unplaced(world: World) -> None:
+    """It takes no room under the caps, and may come again."""
+    for _ in range(4):
+        world.ecs.plant("capacity")
+    answer = await world.launch()
+    assert isinstance(answer, Unplaced)
+    assert "Capacity is unavailable" in str(answer)
+    assert await world.launches.live() == []
+    assert isinstance(await world.launch(), Launched)
+
+
+async def test_launch_that_is_refused_for_good_is_refused(world: World) -> None:
+    """No second try, and the reason."""
+    world.ecs.plant("access denied")
+    answer = await world.launch()
+    assert isinstance(answer, Refused)
+    assert "not authorized" in str(answer)
+    assert "no job" in str(await world.launch(job="poll-payment"))
+
+
+async def test_launch_whose_launcher_died_gets_the_same_task(world: World) -> None:
+    """Killed after RunTask, before it could note the task: whoever comes later is handed it by its token."""
+    first = await world.launch()
+    await world.sql(
+        "UPDATE worker.launches SET state = 'reserved', task_arn = NULL, reserved_at = now() - interval '2 min'"
+    )
+    again = await world.launch()
+    assert isinstance(again, Launched)
+    assert again.task_arn == first.task_arn
+
+
+async def test_launch_with_other_words_than_the_dead_launcher_attaches(world: World) -> None:
+    """ConflictException: the task that it names is ours, unless it has stopped."""
+    first = await world.launch()
+    forget = "UPDATE worker.launches SET state = 'reserved', reserved_at = now() - interval '2 min'"
+    await world.sql(forget)
+    again = await world.launch(started_by="somebody else")
+    assert isinstance(again, Launched)
+    assert again.task_arn == first.task_arn
+    await world.ecs.until(first.task_arn, "STOPPED")
+    await world.sql(forget)
+    assert isinstance(await world.launch(started_by="a third"), Known)
+    await world.sql(forget)
+    meant = await world.launch(trigger="hand")
+    assert isinstance(meant, Launched)
+    assert (meant.launch.number, meant.task_arn != first.task_arn) == (2, True)
+
+
+async def test_launch_whose_token_is_of_another_store_takes_the_next(world: World) -> None:
+    """The run store was made anew within a day: what had stopped before is not this launch's task."""
+    first = await world.launch()
+    await world.ecs.until(first.task_arn, "STOPPED")
+    await world.sql("DELETE FROM worker.launches")
+    again = await world.launch()
+    assert isinstance(again, Launched)
+    assert (again.launch.number, again.task_arn != first.task_arn) == (2, True)
+    assert [row["state"] for row in await world.sql("SELECT state FROM worker.launches ORDER BY number")] == [
+        FAILED,
+        PLACED,
+    ]
+
+
+async def test_launch_over_the_cap_is_full_until_a_task_has_stopped(world: World) -> None:
+    """Nobody has to say so: the launcher looks, when there seems to be no room."""
+    world.ecs.plant("no image")
+    first = await world.launch()
+    await world.ecs.until(first.task_arn, "STOPPED")
+    assert isinstance(await world.launch(run_key="other"), Launched)
+    [row] = await world.sql("SELECT reason FROM worker.launches WHERE state = 'over'")
+    assert "CannotPullContainerError" in row["reason"]
+
+
+async def test_launch_that_was_reserved_and_never_placed_holds_no_cap_for_ever(world: World) -> None:
+    """After a minute its launcher is dead; before, it is not."""
+    first = await world.launch()
+    await world.ecs.until(first.task_arn, "STOPPED")
+    await world.sql("UPDATE worker.launches SET state = 'reserved', task_arn = NULL, reserved_at = now()")
+    assert isinstance(await world.launch(run_key="other"), Full)
+    await world.sql("UPDATE worker.launches SET reserved_at = now() - interval '61 s'")
+    assert isinstance(await world.launch(run_key="other"), Launched)
+    [row] = await world.sql("SELECT reason FROM worker.launches WHERE state = 'failed'")
+    assert "launcher died" in row["reason"]
+
+
+async def test_launch_by_itself_again_follows_its_task_once(world: World) -> None:
+    """What the reporter asks for: the same news twice starts one task."""
+    first = await world.launch()
+    await world.ecs.until(first.task_arn, "STOPPED")
+    launch = await world.launches.released(first.launch.id, "Spot", first.task_arn)
+    assert launch is not None
+    again = {**launch.request, "trigger": "resume", "after": launch.number}
+    second = await world.launcher.launch(again)
+    assert isinstance(second, Launched)
+    assert (second.launch.number, second.launch.restarts) == (2, 1)
+    await world.launches.released(second.launch.id, "Spot")
+    assert isinstance(await world.launcher.launch(again), Known)
+
+
+class Token(Scope):
+    """A secret, and more than fits."""
+
+    token: Secret | None = None
+    ids: tuple[str, ...] = ()
+
+
+class Sized(Job[Token]):
+    """As large as its scope."""
+
+    name = JOB
+
+    @classmethod
+    def sized(cls, scope: Token) -> Size:
+        """Give more for many."""
+        return Size(cpu=1024, memory=4096) if scope.ids else Size(spot=True)
+
+
+async def test_launch_has_the_size_and_the_capacity_of_its_scope(local_ecs: LocalEcs, database_url: str) -> None:
+    """Strings at the task, integers at the container; Spot by its provider, Fargate by its type."""
+    local_ecs.register(JOB, {}, {})
+    async with launching(local_ecs, database_url) as world:
+        world.launcher._load = lambda name: Sized
+        large, spot = await world.launch(scope={"ids": ["1"]}), await world.launch(run_key="b", dry_run=True)
+        task = local_ecs.task(large.task_arn)
+        assert (task["cpu"], task["memory"], task["launchType"]) == ("1024", "4096", "FARGATE")
+        assert task["overrides"]["containerOverrides"][0]["memory"] == 4096 - 512
+        assert local_ecs.task(spot.task_arn)["capacityProviderName"] == "FARGATE_SPOT"
+
+
+async def test_launch_keeps_large_and_secret_scopes_out_of_the_overrides(
+    local_ecs: LocalEcs, database_url: str
+) -> None:
+    """They go by reference, for which there must be a bucket; the run store and a restart know no more than that."""
+    local_ecs.register(JOB, {}, {})
+    bucket = local_ecs.bucket()
+    asked: Any = {"scope": {"token": "hush-hush", "ids": ["one"]}}
+    async with launching(local_ecs, database_url) as world:
+        world.launcher._load = lambda name: Sized
+        assert "LAUNCH_BUCKET" in str(await world.launch(**asked))
+        assert "8,192" in str(await world.launch(scope={"ids": [f"{number:06d}" for number in range(1_000)]}))
+    async with launching(local_ecs, database_url, bucket=bucket) as world:
+        world.launcher._load = lambda name: Sized
+        answer = await world.launch(**asked)
+        assert isinstance(answer, Launched)
+        told = str([local_ecs.task(answer.task_arn), await world.sql("SELECT * FROM worker.launches")])
+        assert "hush" not in told
+        assert (ref := answer.launch.request["scope_ref"]).startswith(f"s3://{bucket}/scopes/{JOB}/")
+        assert ref in told
+        request = await world.launcher.read(answer.launch.request)
+        assert (request.scope.token, request.scope.ids) == ("hush-hush", ("one",))  # type: ignore[attr-defined]

@@ -1,0 +1,147 @@
+"""worker/functions/launcher.py: the launcher as Lambda calls it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from launch_events import RULE, SCHEDULER, batch, created
+from launching import JOB, World, environment, launching
+from local_ecs import LocalEcs
+from test_launches import asked
+
+from worker.aws import placing
+from worker.functions.launcher import handler
+from worker.launches import Reserved
+from worker.retry import Retry
+
+
+class Function:
+    """The function in its environment, with a queue for dead letters."""
+
+    def __init__(self, world: World, letters: str) -> None:
+        self.world, self._letters = world, letters
+
+    async def __call__(self, event: Any) -> dict[str, Any]:
+        """Call it as Lambda does: in a thread that has no event loop."""
+        return await asyncio.to_thread(handler, event, SimpleNamespace(aws_request_id="request-1"))
+
+    def letters(self) -> list[dict[str, Any]]:
+        """Take the dead letters."""
+        return self.world.ecs.received(self._letters)
+
+    def runs(self) -> list[str]:
+        """Give the run keys of all tasks."""
+        told = [task["overrides"]["containerOverrides"][0]["environment"] for task in self.world.ecs.tasks()]
+        return [{pair["name"]: pair["value"] for pair in pairs}["RUN_KEY"] for pairs in told]
+
+
+@pytest_asyncio.fixture
+async def function(local_ecs: LocalEcs, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Function]:
+    """Give the function; its tasks end at once, for they have no database."""
+    letters = local_ecs.sqs.create_queue(QueueName=f"{local_ecs.cluster}-letters")["QueueUrl"]
+    for name, value in environment(local_ecs, DATABASE_URL=database_url, LAUNCH_DEAD_LETTERS=letters).items():
+        monkeypatch.setenv(name, value)
+    local_ecs.register(JOB, {}, {})
+    async with launching(local_ecs, database_url) as world:
+        yield Function(world, letters)
+
+
+async def test_function_starts_what_fires_twice_once(function: Function) -> None:
+    """A schedule, as Scheduler and as a rule: the same time is the same run."""
+    answers = [await function(event) for event in (SCHEDULER, SCHEDULER, RULE)]
+    assert [answer["answers"][0]["answer"] for answer in answers] == ["launched", "known", "known"]
+    assert function.runs() == ["2026-11-23T02:00:00Z"]
+    assert function.letters() == []
+
+
+async def test_function_puts_a_poison_event_aside(function: Function) -> None:
+    """With all its faults and the request's id; it does not come again."""
+    event = {"job": "poll-payment", "scop": {}}
+    assert (await function(event))["answers"][0]["answer"] == "refused"
+    [letter] = function.letters()
+    assert (letter["event"], letter["request_id"]) == (event, "request-1")
+    assert "did you mean 'poll-payments'?" in letter["reason"]
+    assert "did you mean 'scope'?" in letter["reason"]
+
+
+async def test_function_takes_a_dead_letter_that_is_put_back(function: Function) -> None:
+    """Once its reason is gone: here, the cap."""
+    await function(SCHEDULER)
+    launch = (await function.world.launches.live())[0]
+    await function.world.sql("UPDATE worker.launches SET state = 'reserved', task_arn = NULL, reserved_at = now()")
+    later = {**SCHEDULER, "run_key": "later"}
+    assert (await function(later))["answers"][0]["answer"] == "full"
+    [letter] = function.letters()
+    assert "share the lease" in letter["reason"]
+    await function.world.launches.released(launch.id, "exit 0")
+    assert (await function(letter))["answers"][0]["answer"] == "launched"
+    assert "later" in function.runs()
+
+
+async def test_function_gives_back_the_messages_that_may_start_later(function: Function) -> None:
+    """Those over the cap alone; poison is put aside, and what was started stays started."""
+    function.world.ecs.plant("access denied")
+    refused = batch({"job": JOB, "run_key": "a"})
+    assert await function(refused) == {"batchItemFailures": []}
+    assert "not authorized" in function.letters()[0]["reason"]
+    held = await function.world.launches.reserve(asked())
+    assert isinstance(held, Reserved)
+    some = batch({"job": JOB, "run_key": "one"}, "poison", {"job": JOB, "dry": True}, {"job": JOB, "run_key": "two"})
+    failures = (await function(some))["batchItemFailures"]
+    assert failures == [{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-3"}]
+    assert sorted(str(letter["event"])[:6] for letter in function.letters()) == ["poison", "{'job'"]
+    await function.world.launches.failed(held.launch, "no more")
+    await function(batch({"job": JOB, "run_key": "one"}))
+    assert function.runs() == ["one"]
+
+
+async def test_function_runs_a_message_that_comes_again_once(function: Function) -> None:
+    """Without a key of its own, its run is named after the message."""
+    message = batch({"job": JOB})
+    assert await function(message) == await function(message) == {"batchItemFailures": []}
+    assert function.runs() == ["sqs-message-0"]
+
+
+async def test_function_gives_back_what_ecs_had_no_room_for(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue delivers it again; of another event it is put aside."""
+    monkeypatch.setattr(placing, "RETRY", Retry(attempts=2, first=0.01))
+    for _ in range(4):
+        function.world.ecs.plant("capacity")
+    assert len((await function(batch(SCHEDULER)))["batchItemFailures"]) == 1
+    assert (await function(SCHEDULER))["answers"][0]["answer"] == "unplaced"
+    [letter] = function.letters()
+    assert "Capacity is unavailable" in letter["reason"]
+
+
+async def test_function_that_cannot_put_aside_keeps_the_event(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda, or the queue, is told to keep it."""
+    monkeypatch.setenv("LAUNCH_DEAD_LETTERS", "")
+    assert len((await function(batch("poison")))["batchItemFailures"]) == 1
+    with pytest.raises(Exception, match="LAUNCH_DEAD_LETTERS is not set"):
+        await function({"job": "nobody"})
+
+
+async def test_function_starts_the_job_of_an_object(function: Function) -> None:
+    """Twice told, by EventBridge and through a queue: one task."""
+    function.world.ecs.register("digest-uploads", {}, {})
+    assert (await function(created()))["answers"][0]["answer"] == "launched"
+    assert await function(batch(created())) == {"batchItemFailures": []}
+    assert len(function.runs()) == 1
+
+
+async def test_function_has_its_secrets_fetched(
+    function: Function, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DATABASE_URL_ARN stands for DATABASE_URL; a field of a JSON secret as in task definitions."""
+    arn = function.world.ecs.secret("database", json.dumps({"url": database_url}))
+    monkeypatch.setenv("DATABASE_URL", "")
+    monkeypatch.setenv("DATABASE_URL_ARN", f"{arn}:url::")
+    assert (await function(SCHEDULER))["answers"][0]["answer"] == "launched"

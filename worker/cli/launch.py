@@ -1,0 +1,82 @@
+"""`launch`: start a run's task on ECS from here, through the same launcher as schedules and events."""
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import Any
+
+import msgspec
+
+from worker import registry
+from worker.cli.arguments import COMMANDS
+from worker.cli.job import scope_of
+from worker.cli.launching import launcher
+from worker.environment import settings
+from worker.errors import Faults, Transient
+from worker.launches import Answer, Full, Known, Launched, Unplaced
+from worker.scope import encode
+from worker.verdict import Verdict
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Say what the command takes."""
+    parser.add_argument("job", help="which job")
+    parser.add_argument("--scope", action="append", default=[], metavar="NAME=VALUE", help="narrow the run")
+    parser.add_argument("--run-key", metavar="K", help="names the run; the same again goes on, or is done (made up)")
+    parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be")
+    parser.add_argument("--max-records", type=int, metavar="N", help="stop after N records")
+    parser.add_argument("--backlog", action="store_true", help="as many tasks as the job's queue needs")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def launch_run(options: argparse.Namespace) -> int:
+    """Start it, and say in one line which task it is and what comes next; the exit code is that of a start."""
+    values = _request(options)
+    answers = asyncio.run(_answers(values))
+    for answer in answers:
+        sys.stdout.write(f"{_json(answer) if options.json else _line(answer)}\n")
+    return max(map(_code, answers), default=0)
+
+
+def _request(options: argparse.Namespace) -> dict[str, Any]:
+    job = registry.load(options.job, tuple(COMMANDS))
+    values = {
+        "run_key": options.run_key,
+        "max_records": options.max_records,
+        "started_by": os.environ.get("USER"),
+    }
+    flags = {name: True for name in ("dry_run", "backlog") if getattr(options, name)}
+    scope = encode(scope_of(job, {}, options.scope))
+    return {"job": job.name, "scope": scope, **flags, **{name: value for name, value in values.items() if value}}
+
+
+async def _answers(values: dict[str, Any]) -> list[Answer]:
+    try:
+        async with launcher(settings()) as opened:
+            return await opened.launch_all(values)
+    except Transient as error:
+        raise Faults([f"nothing is known to be started, try again: {error}"]) from error
+
+
+def _line(answer: Answer) -> str:
+    return f"{answer}; next: {after}" if (after := _next(answer)) else str(answer)
+
+
+def _next(answer: Answer) -> str:
+    """Give the command that tells how it goes."""
+    if isinstance(answer, Launched):
+        return f"python -m worker runs show {answer.launch.run_id}"
+    if isinstance(answer, (Known, Full)):
+        return f"python -m worker runs show {answer.run_id}"
+    return ""
+
+
+def _json(answer: Answer) -> str:
+    return msgspec.json.encode({"answer": type(answer).__name__.lower(), "said": str(answer), "told": answer}).decode()
+
+
+def _code(answer: Answer) -> int:
+    if isinstance(answer, (Full, Unplaced)):
+        return Verdict.INTERRUPTED.exit_code
+    return 0 if isinstance(answer, (Launched, Known)) else Verdict.NOT_STARTED.exit_code

@@ -1,0 +1,1 @@
+"""AWS Lambda entry points: `worker.functions.<name>.handler`."""
