@@ -316,6 +316,7 @@ AROUND: list[tuple[str, Change]] = [
     ("no-dead-letters", without(_SCHEDULE, "DeadLetterConfig")),
     ("schedule-disagrees", given(Schedule="rate(10 minutes)")),
     ("schedule-disagrees", given(Schedule="cron(0 2 * * ? *)", ScheduleZone="Europe/Berlin")),
+    ("schedule-disagrees", both(given(ScheduledBy="rule"), job(schedule=Cron("0 12 * * ? *", zone="Europe/Berlin")))),
     ("schedule-disagrees", another(_SCHEDULED)),
     ("run-key-not-given", started_with(key="<aws.scheduler.execution-id>")),
     ("override-too-large", started_with(more="x" * 8_192)),

@@ -154,6 +154,37 @@ def test_doctor_reads_short_tags() -> None:
     assert (named.text(properties["b"]), named.number(properties["d"])) == ("batch-x", 90)
 
 
+def test_doctor_knows_which_resources_stand() -> None:
+    """A condition is asked as far as its values are known; a resource that may be there is looked at."""
+    template = read(
+        "x.yaml",
+        """
+        Parameters: {By: {Type: String, Default: rule}, Where: {Type: String}}
+        Conditions:
+          Rule: !Equals [!Ref By, rule]
+          Here: !Equals [!Ref Where, here]
+          Both: !And [!Condition Rule, !Condition Here]
+          One: !Or [!Condition Rule, !Condition Here]
+          Neither: !Not [!Condition One]
+        Resources:
+          Always: {Type: T}
+          Rule: {Type: T, Condition: Rule}
+          Both: {Type: T, Condition: Both}
+          One: {Type: T, Condition: One}
+          Neither: {Type: T, Condition: Neither}
+        """,
+    )
+
+    def standing(**values: str) -> set[str]:
+        known = template.given(values)
+        return {resource.name for resource in known.resources if known.stands(resource)}
+
+    assert standing() == {"Always", "Rule", "Both", "One"}
+    assert standing(By="nobody") == {"Always", "One", "Neither"}
+    assert standing(By="nobody", Where="there") == {"Always", "Neither"}
+    assert standing(Where="here") == {"Always", "Rule", "Both", "One"}
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Give a folder with our worker and jobs, and a copy of our task definitions."""
@@ -217,8 +248,7 @@ def test_doctor_takes_values(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     file.write_text(f"# of {JOB}\n\n{given}Schedule=rate(5 minutes)\n")
     assert here(JOB, "--values", str(file)) == 0
     assert "--values" not in capsys.readouterr().out
-    file.write_text(f"{given}IMAGE=worker\nSchedule=rate(5 hours)\n")
-    assert here(JOB, "--values", str(file)) == 1
+    assert here(JOB, "--values", str(file), "IMAGE=worker", "Schedule=rate(5 hours)") == 1
     said = capsys.readouterr().out
     assert "  moving-image  " in said
     assert "  schedule-disagrees  " in said

@@ -24,7 +24,7 @@ from worker.mask import Mask
 
 _FOLDER = "task-definitions"
 _NO_STORE = "the run store (neither DATABASE_URL nor RUN_TABLE is set)"
-_NO_VALUES = "what the definitions' ${VARIABLES} and the stacks' parameters will be (--values FILE)"
+_NO_VALUES = "what the definitions' ${VARIABLES} will be, and which parameters of a stack are not as its job has them (--values FILE)"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", help="only this job, and what is everybody's")
     parser.add_argument(
         "--values",
-        type=Path,
+        nargs="+",
         metavar="FILE",
-        help="NAME=value a line: the ${VARIABLES} of the task definitions, the parameters of the stacks",
+        help="NAME=value a line, or NAME=value itself: the ${VARIABLES} of the task definitions, the parameters of the stacks",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a finding, with a stable code")
     parser.epilog = (
@@ -76,7 +76,7 @@ def _project(options: argparse.Namespace) -> Project:
         jobs={name: _loaded(name) for name in names},
         definitions=definitions,
         stacks=tuple(_template(file) for file in sorted(folder.glob("*.yaml"))),
-        values=given.read([str(options.values)]).every() if options.values else None,
+        values=given.read(options.values).every() if options.values else None,
         environ=os.environ,
     )
 
