@@ -54,6 +54,13 @@ VARIABLES = (
     Variable("DD_ENV", "the env tag"),
     Variable("DD_SERVICE", "the service tag", "the job's name"),
     Variable("DD_VERSION", "the version tag, and the version in logs and summary"),
+    Variable("DD_TRACE_ENABLED", "true: a run is a trace in Datadog (the extra `traces`)", "false"),
+    Variable(
+        "DD_TRACE_AGENT_URL", "http://host:port or unix:///path of the agent that takes it", "DD_AGENT_HOST, port 8126"
+    ),
+    Variable(
+        "TRACE_RECORDS", "the share of the records that are in the trace, 0 to 1; those that fail always are", "0.01"
+    ),
     Variable("AWS_REGION", "the region of DynamoDB, S3 and SQS, and of log links; ECS sets it"),
     Variable("ECS_CONTAINER_METADATA_URI_V4", "set by ECS: where the task asks who it is"),
     Variable(
@@ -105,6 +112,9 @@ class Settings:
     dd_env: str | None = None
     dd_service: str | None = None
     dd_version: str | None = None
+    trace_enabled: bool = False
+    trace_agent_url: str | None = None
+    trace_records: float = 0.01
     aws_region: str | None = None
     ecs_metadata_uri: str | None = None
     log_group: str | None = None
@@ -150,6 +160,9 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         dd_env=reader.text("DD_ENV"),
         dd_service=reader.text("DD_SERVICE"),
         dd_version=reader.text("DD_VERSION"),
+        trace_enabled=reader.choice("DD_TRACE_ENABLED", "false", "true", "1", "false", "0") in ("true", "1"),
+        trace_agent_url=reader.url("DD_TRACE_AGENT_URL", "http", "https", "unix"),
+        trace_records=reader.number("TRACE_RECORDS", 0.01, least=0),
         aws_region=reader.text("AWS_REGION"),
         ecs_metadata_uri=reader.text("ECS_CONTAINER_METADATA_URI_V4"),
         log_group=reader.text("LOG_GROUP"),
