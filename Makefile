@@ -15,7 +15,7 @@ FUNCTIONS_PYTHON ?= python3.13
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts dockerfile lock soak bench bench-quick instructions image image-test push functions documents
+.PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image image-test push functions documents
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -33,7 +33,7 @@ run: install ## Poll 5,000 payments on this machine: database, provider, summary
 test: install ## Run the tests
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-check: install lint types contracts dockerfile ## Everything that CI holds the code to, but for the tests
+check: install lint types contracts dockerfile doctor ## Everything that CI holds the code to, but for the tests
 
 lint:
 	$(BIN)/ruff check .
@@ -47,6 +47,9 @@ contracts:
 
 dockerfile:
 	$(BIN)/hadolint Dockerfile
+
+doctor: # what hurts at night, in the files alone: not in the environment of who runs it
+	env -u DATABASE_URL -u RUN_TABLE $(BIN)/python -m worker doctor
 
 image: ## Build the image that runs jobs: make image IMAGE=name:tag [EXTRAS=traces]
 	@test -n "$(ENGINE)" || { echo "no docker, podman or buildah that works: install one, or name it with ENGINE=…" >&2; exit 1; }

@@ -38,7 +38,7 @@ class DigestUploads(Job[Uploads]):
     """A file that was digested with the same ETag is left alone; an event that comes late replaces no newer digest."""
 
     schedule, on_object, max_tasks = Every(hours=1), ObjectCreated(prefix="uploads/"), 10
-    limits = Limits(concurrency=16, page_size=100, record_timeout=90)
+    limits = Limits(concurrency=16, page_size=100, record_timeout=80)
     environment = {"UPLOADS_BUCKET": None, "UPLOADS_PREFIX": "uploads/", "DIGESTS_TABLE": None}
     errors = ErrorBudget(tolerated=0.01)  # replaced between listing and reading: the next run's
     idempotent = one_per_scope = True

@@ -18,6 +18,7 @@ from worker import (
     Stripe,
     columns,
     done,
+    hours,
     lists,
     skipped,
 )
@@ -38,6 +39,7 @@ class SyncCustomers(Job[Customers]):
     """
 
     schedule = Every(minutes=15)
+    timeout = hours(1)
     limits = Limits(concurrency=16, page_size=100, rates=(Rate(20, name="stripe"),))
     secrets = ("STRIPE_API_KEY",)
     environment = {"STRIPE_API_BASE": "https://api.stripe.com"}
@@ -56,8 +58,7 @@ class SyncCustomers(Job[Customers]):
         return lists.by_cursor(self.page, key=("created", "id"), one=lambda key: self.stripe.customer(key[1]))
 
     async def open(self, run: Run[Customers]) -> None:
-        self.run = run
-        self.stripe = await run.enter(Stripe(run, limit="stripe"))
+        self.run, self.stripe = run, await run.enter(Stripe(run, limit="stripe"))
         self.database = await run.enter(Database(run))
 
     async def page(self, after: Any, size: int) -> Any:

@@ -19,6 +19,7 @@ ELSEWHERE = {
     "NETWORK=": "goes with the aws command after it",
     "curl ": "tests/test_admin_qa.py sends the same requests",
     "python -m worker.aws.task_definition": "tests/test_render.py",
+    "python -m worker doctor poll-payments --values": "tests/test_doctor.py",
     "python -m worker.aws.stack_parameters": "tests/test_stack_parameters.py",
     "python -m worker launch": "tests/test_launch_documents.py",
     "python -m worker new": "tests/test_new.py; it would write here",

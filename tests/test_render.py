@@ -86,7 +86,7 @@ def test_render_that_would_hurt_is_not_printed(tmp_path: Path, capsys: pytest.Ca
     broken.write_text(text.replace('"essential": false', '"essential": true'), encoding="utf-8")
     assert main([str(broken), *(f"{key}={value}" for key, value in values(text).items())]) == 2
     printed = capsys.readouterr()
-    assert printed.err.count("must be essential false") == 2
+    assert printed.err.count('essential: is true; mend: "essential": false') == 2
     assert printed.out == ""
 
 

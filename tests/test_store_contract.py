@@ -206,7 +206,7 @@ async def test_claim_after_failures_replays_them(world: StoreWorld) -> None:
     assert (left.key, left.tries) == ([103], 2)
     await two.end(ended(Verdict.COMPLETED_WITH_FAILURES))
     run = await world.run()
-    assert (run.status, run.cursor) == ("completed with failures", [200])
+    assert (run.status, run.cursor, run.source) == ("completed with failures", [200], "id")
     assert Tally.from_json(run.tally) == Tally(read=5, done=3, failed=1, skipped={"gone": 1})
     assert [attempt.replay for attempt in run.attempts] == [None, 1]
     assert (await granted(three)).replay == 2

@@ -59,6 +59,8 @@ class RunView:
     tally: dict[str, Any] = field(default_factory=dict)
     """The run's `Tally.to_json`, as last committed."""
     cursor: list[Any] | None = None
+    source: str | None = None
+    """The key columns that its cursor is by: it fits no other source."""
     created_at: datetime
     heartbeat_at: datetime | None = None
     ended_at: datetime | None = None

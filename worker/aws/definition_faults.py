@@ -1,187 +1,174 @@
 """Find what ECS accepts in a task definition and the night does not."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
+from worker.aws.definition import WORKER, Definition, environment_of, is_known, malformed, place, worker_of
+from worker.aws.doctor import codes
+from worker.aws.doctor.finding import Finding
+from worker.aws.doctor.telemetry import agent, log_link, logs
 from worker.environment import VARIABLES
 from worker.mask import Mask
-from worker.size import FARGATE_SIZES as FARGATE_SIZES
+from worker.size import FARGATE_SIZES
 
-Definition: TypeAlias = Mapping[str, Any]
-"""A task definition as RegisterTaskDefinition takes it."""
+__all__ = ["FARGATE_SIZES", "LONGEST_STOP", "WORKER", "environment_of", "faults", "findings", "worker_of"]
 
 LONGEST_STOP = 120
 """Seconds: the longest stopTimeout on Fargate."""
 
-WORKER = "worker"
-"""The name of the container that works; overrides address it by this name."""
-
 _SECRET_WORDS = ("KEY", "SECRET", "TOKEN", "PASSWORD", "CREDENTIALS")
 _KNOWN = {variable.name: variable.secret for variable in VARIABLES}
-_FLUSHES = ("DD_AGGREGATOR_STOP_TIMEOUT", "DD_FORWARDER_STOP_TIMEOUT")
-_FLUSH_S, _STOP_UNASKED_S = 2, 30
 _MOVING_TAGS = ("", "latest", "stable")
 
 
 def faults(definition: Definition) -> list[str]:
     """Say everything that is wrong with a filled-in task definition, each with how to mend it."""
+    return [str(finding) for finding in findings(definition)]
+
+
+def findings(definition: Definition) -> list[Finding]:
+    """Find everything that is wrong with a task definition; what is not filled in yet is not judged."""
+    if wrong := malformed(definition):
+        return [codes.MALFORMED.at("", wrong, "write it as `aws ecs register-task-definition` takes it")]
     names = [container["name"] for container in definition["containerDefinitions"]]
     if names.count(WORKER) != 1 or len(set(names)) < len(names):
-        return [f"containers are named {names}: exactly one must be {WORKER!r}, and no two alike"]
-    return [fault for check in _CHECKS for fault in check(definition)]
+        one = f"exactly one must be {WORKER!r}, and no two alike"
+        return [codes.CONTAINER_NAMES.at("containerDefinitions", f"containers are named {names}", one)]
+    return [finding for check in _CHECKS for finding in check(definition)]
 
 
-def worker_of(definition: Definition) -> Mapping[str, Any]:
-    """Give the container that works."""
-    return next(container for container in definition["containerDefinitions"] if container["name"] == WORKER)
-
-
-def environment_of(container: Mapping[str, Any]) -> dict[str, str]:
-    """Give a container's plain environment."""
-    return {pair["name"]: pair["value"] for pair in container.get("environment", ())}
+def is_secret(name: str, value: str) -> bool:
+    """Tell whether a variable is a secret, by its name or by what it looks like."""
+    sounds = bool(set(_SECRET_WORDS) & set(name.split("_")))
+    return _KNOWN.get(name, sounds) or Mask()(value) != value
 
 
 def _sidecars(definition: Definition) -> list[Mapping[str, Any]]:
     return [container for container in definition["containerDefinitions"] if container["name"] != WORKER]
 
 
-def _platform(definition: Definition) -> Iterator[str]:
-    if definition.get("requiresCompatibilities") != ["FARGATE"] or definition.get("networkMode") != "awsvpc":
-        yield "Fargate needs requiresCompatibilities ['FARGATE'] and networkMode 'awsvpc'"
+def _platform(definition: Definition) -> Iterator[Finding]:
+    for name, wanted, line in (
+        ("requiresCompatibilities", ["FARGATE"], '"requiresCompatibilities": ["FARGATE"]'),
+        ("networkMode", "awsvpc", '"networkMode": "awsvpc"'),
+    ):
+        if definition.get(name) != wanted:
+            yield codes.NOT_FARGATE.at(name, f"is {definition.get(name)!r}", line)
     if not {"operatingSystemFamily", "cpuArchitecture"} <= set(definition.get("runtimePlatform") or ()):
-        yield "runtimePlatform must name operatingSystemFamily and cpuArchitecture: an image runs on one of them"
+        line = '"runtimePlatform": {"operatingSystemFamily": "LINUX", "cpuArchitecture": "X86_64"}'
+        yield codes.NO_PLATFORM.at("runtimePlatform", f"is {definition.get('runtimePlatform')!r}", line)
 
 
-def _size(definition: Definition) -> Iterator[str]:
-    cpu, memory = int(definition.get("cpu", 0)), int(definition.get("memory", 0))
+def _size(definition: Definition) -> Iterator[Finding]:
+    cpu, memory = _number(definition.get("cpu", "")), _number(definition.get("memory", ""))
     if memory not in FARGATE_SIZES.get(cpu, ()):
-        offered = (
-            ", ".join(map(str, FARGATE_SIZES.get(cpu, ())))
-            or f"nothing; it has cpu {', '.join(map(str, FARGATE_SIZES))}"
-        )
-        yield f"Fargate has no cpu {cpu} with memory {memory}; with that cpu it has {offered}"
+        what = f"Fargate has no cpu {definition.get('cpu')!r} with memory {definition.get('memory')!r}"
+        near = min(FARGATE_SIZES, key=lambda size: abs(size - cpu))
+        sizes = FARGATE_SIZES[near]
+        line = f'"cpu": "{near}", "memory": "{min(sizes, key=lambda size: abs(size - memory))}"'
+        yield codes.SIZE_NOT_OFFERED.at("cpu, memory", what, f"{line}; that cpu has {sizes[0]} to {sizes[-1]} MiB")
     taken = sum(container.get("memory", 0) for container in definition["containerDefinitions"])
-    if taken >= memory:
-        yield f"the containers' memory adds up to {taken} of the task's {memory} MiB: leave some for the log driver's buffer"
+    if taken >= memory > 0:
+        what = f"the containers' adds up to {taken} of the task's {memory} MiB"
+        yield codes.MEMORY_ALL_TAKEN.at(
+            "memory", what, f"give the worker {taken - memory + 128} MiB less, or the task more"
+        )
 
 
-def _roles(definition: Definition) -> Iterator[str]:
+def _number(text: str) -> int:
+    """Read a size: CPU units and MiB, or `.5 vCPU` and `1 GB` as ECS takes them, too."""
+    if not (read := re.fullmatch(r"([0-9]+|[0-9]*\.[0-9]+) ?(vcpu|gb)?", text.strip().lower())):
+        return 0
+    return int(float(read[1]) * (1024 if read[2] else 1))
+
+
+def _roles(definition: Definition) -> Iterator[Finding]:
     task, execution = definition.get("taskRoleArn"), definition.get("executionRoleArn")
     if not task or not execution or task == execution:
-        yield "taskRoleArn and executionRoleArn must be two roles: the worker needs no right to read all secrets"
+        what = f"taskRoleArn is {task!r}, executionRoleArn {execution!r}"
+        yield codes.ONE_ROLE.at("taskRoleArn", what, "name two roles: the outputs of the job's stack")
 
 
-def _images(definition: Definition) -> Iterator[str]:
+def _images(definition: Definition) -> Iterator[Finding]:
     for container in definition["containerDefinitions"]:
-        name = container["image"].rpartition("/")[2]
-        if "@sha256:" not in name and name.partition(":")[2] in _MOVING_TAGS:
-            yield f"{container['name']}: image {container['image']!r} can change under its name: give a version or a digest"
+        image = container["image"]
+        name = image.rpartition("/")[2]
+        if is_known(image) and "@sha256:" not in name and name.partition(":")[2] in _MOVING_TAGS:
+            what = f"image {image!r} can change under its name"
+            yield codes.MOVING_IMAGE.at(place(container, "image"), what, "give a version or a digest")
 
 
-def _essential(definition: Definition) -> Iterator[str]:
-    if worker_of(definition).get("essential") is not True:
-        yield f"{WORKER}: must be essential, so that the task ends when it does"
+def _essential(definition: Definition) -> Iterator[Finding]:
+    worker = worker_of(definition)
+    if worker.get("essential") is not True:
+        what = f"is {worker.get('essential')!r}"
+        yield codes.WORKER_NOT_ESSENTIAL.at(place(worker, "essential"), what, '"essential": true')
     for container in _sidecars(definition):
-        if container.get("essential") is not False:  # ECS takes a missing one for true
-            yield f"{container['name']}: must be essential false, or its end kills the run"
+        if container.get("essential") is not False:
+            what = "is true" if "essential" in container else "is not said, which ECS takes for true"
+            yield codes.ESSENTIAL_SIDECAR.at(place(container, "essential"), what, '"essential": false')
 
 
-def _order(definition: Definition) -> Iterator[str]:
-    sidecars = {container["name"] for container in _sidecars(definition)}
-    awaited = {after["containerName"]: after["condition"] for after in worker_of(definition).get("dependsOn", ())}
+def _order(definition: Definition) -> Iterator[Finding]:
+    worker, sidecars = worker_of(definition), {container["name"] for container in _sidecars(definition)}
+    awaited = {after["containerName"]: after["condition"] for after in worker.get("dependsOn", ())}
+    path = place(worker, "dependsOn")
     for name in sorted(awaited.keys() - sidecars):
-        yield f"{WORKER}: dependsOn names {name!r}, which is no other container of the task"
+        yield codes.DEPENDS_ON_NOBODY.at(
+            path, f"names {name!r}, which is no other container of the task", "take it out"
+        )
     for name in sorted(sidecars - awaited.keys()):
-        yield f"{WORKER}: dependsOn must name {name!r}, or it is stopped together with the worker and loses its last words"
-    for name, condition in awaited.items():
-        if condition != "START":
-            yield f"{WORKER}: dependsOn {name!r} must say START: with {condition} an ill sidecar keeps the run from starting"
+        line = f'"dependsOn": [{{"containerName": "{name}", "condition": "START"}}]'
+        yield codes.DEPENDS_ON_MISSING.at(path, f"does not name {name!r}", line)
+    for name in sorted(sidecars & awaited.keys()):
+        if awaited[name] != "START":
+            line = f'{{"containerName": "{name}", "condition": "START"}}'
+            yield codes.DEPENDS_ON_HEALTH.at(path, f"waits for {name!r} to be {awaited[name]}", line)
 
 
-def _stop(definition: Definition) -> Iterator[str]:
+def _stop(definition: Definition) -> Iterator[Finding]:
     worker = worker_of(definition)
     timeout, told = worker.get("stopTimeout"), environment_of(worker).get("STOP_TIMEOUT")
     if timeout is None or not 2 <= timeout <= LONGEST_STOP:
-        yield f"{WORKER}: stopTimeout is {timeout!r}; say 2 to {LONGEST_STOP} seconds (ECS gives 30 unasked)"
+        what = f"is {timeout!r}; it can be 2 to {LONGEST_STOP} seconds"
+        yield codes.STOP_TIMEOUT.at(place(worker, "stopTimeout"), what, f'"stopTimeout": {LONGEST_STOP}')
     elif told != str(timeout):
-        yield f"{WORKER}: STOP_TIMEOUT is {told!r} and stopTimeout {timeout!r}: the worker plans its stop by the former"
+        what = f"STOP_TIMEOUT is {told!r} and stopTimeout {timeout}"
+        line = f'{{"name": "STOP_TIMEOUT", "value": "{timeout}"}}'
+        yield codes.STOP_TIMEOUT_UNTOLD.at(place(worker, "environment"), what, line)
 
 
-def _confined(definition: Definition) -> Iterator[str]:
+def _confined(definition: Definition) -> Iterator[Finding]:
     worker = worker_of(definition)
     if worker.get("readonlyRootFilesystem") is not True:
-        yield f"{WORKER}: readonlyRootFilesystem must be true"
-    if (worker.get("linuxParameters") or {}).get("initProcessEnabled") is not True:
-        yield f"{WORKER}: linuxParameters.initProcessEnabled must be true, or nothing reaps its child processes"
+        path, line = place(worker, "readonlyRootFilesystem"), '"readonlyRootFilesystem": true'
+        yield codes.WRITABLE_ROOT.at(path, f"is {worker.get('readonlyRootFilesystem')!r}", line)
+    parameters = worker.get("linuxParameters") or {}
+    if parameters.get("initProcessEnabled") is not True:
+        path, line = place(worker, "linuxParameters"), '"linuxParameters": {"initProcessEnabled": true}'
+        yield codes.NO_INIT.at(path, f"initProcessEnabled is {parameters.get('initProcessEnabled')!r}", line)
 
 
-def _secrets(definition: Definition) -> Iterator[str]:
+def _secrets(definition: Definition) -> Iterator[Finding]:
     for container in definition["containerDefinitions"]:
         for name, value in environment_of(container).items():
-            if _KNOWN.get(name, _sounds_secret(name)) or Mask()(value) != value:
-                yield f"{container['name']}: {name} is a secret in plain environment: move it to secrets, by valueFrom"
+            if is_secret(name, value):
+                yield plain_secret(container, name)
         for secret in container.get("secrets", ()):
-            if not secret["valueFrom"].startswith("arn:"):
-                yield f"{container['name']}: secret {secret['name']} must come from an ARN (its value is not shown)"
+            if is_known(secret["valueFrom"]) and not secret["valueFrom"].startswith("arn:"):
+                what = f"the valueFrom of {secret['name']} is no ARN (it is not shown)"
+                line = f'{{"name": "{secret["name"]}", "valueFrom": "${{{secret["name"]}_ARN}}"}}'
+                yield codes.SECRET_WITHOUT_ARN.at(place(container, "secrets"), what, line)
 
 
-def _sounds_secret(name: str) -> bool:
-    return bool(set(_SECRET_WORDS) & set(name.split("_")))
+def plain_secret(container: Mapping[str, Any], name: str) -> Finding:
+    """Find a secret in plain environment."""
+    line = f'move it to secrets: {{"name": "{name}", "valueFrom": "${{{name}_ARN}}"}}'
+    return codes.SECRET_IN_PLAIN.at(place(container, "environment"), f"{name} is a secret in plain environment", line)
 
 
-def _logs(definition: Definition) -> Iterator[str]:
-    routers = [container for container in definition["containerDefinitions"] if "firelensConfiguration" in container]
-    for container in definition["containerDefinitions"]:
-        log = container.get("logConfiguration") or {}
-        yield from (
-            f"{container['name']}: {fault}" for fault in _log(log.get("logDriver"), log.get("options", {}), routers)
-        )
-    for router in routers:
-        if "minimize-log-loss" not in router["firelensConfiguration"]["options"].get("config-file-value", ""):
-            yield f"{router['name']}: use minimize-log-loss.conf: Fluent Bit's own grace of 5 s loses the last lines"
-
-
-def _log(driver: str | None, options: Mapping[str, str], routers: list[Mapping[str, Any]]) -> Iterator[str]:
-    if driver == "awslogs":
-        if options.get("mode") not in ("blocking", "non-blocking"):
-            yield "log mode must be said: blocking or non-blocking"
-    elif driver == "awsfirelens":
-        if len(routers) != 1:
-            yield f"awsfirelens needs one container with firelensConfiguration, there are {len(routers)}"
-        if "mode" in options:
-            yield "awsfirelens hands the option mode to Fluent Bit, which knows none and does not start"
-        if "log-driver-buffer-limit" not in options:
-            yield "log-driver-buffer-limit must be said: 1,048,576 lines unasked may be more than the task's memory"
-    else:
-        yield f"logDriver is {driver!r}: say awslogs or awsfirelens"
-
-
-def _log_link(definition: Definition) -> Iterator[str]:
-    """Say where the worker's link and its router's destination disagree."""
-    log, told = worker_of(definition).get("logConfiguration") or {}, environment_of(worker_of(definition))
-    if log.get("logDriver") != "awsfirelens":
-        return
-    options = log.get("options", {})
-    for name, option in (("LOG_GROUP", "log_group_name"), ("LOG_STREAM_PREFIX", "log_stream_prefix")):
-        if told.get(name) != options.get(option):
-            yield f"{WORKER}: {name} is {told.get(name)!r} and {option} {options.get(option)!r}: the summary links another log"
-
-
-def _agent(definition: Definition) -> Iterator[str]:
-    for container in definition["containerDefinitions"]:
-        if "datadog/agent" in container["image"]:
-            environment = environment_of(container)
-            if environment.get("ECS_FARGATE") != "true":
-                yield f"{container['name']}: ECS_FARGATE must be 'true', or the agent looks for a host that is not there"
-            if environment.get("DD_DOGSTATSD_FLUSH_INCOMPLETE_BUCKETS") != "true":
-                yield f"{container['name']}: DD_DOGSTATSD_FLUSH_INCOMPLETE_BUCKETS must be 'true', or the last metrics are lost"
-            flush = sum(float(environment.get(name, _FLUSH_S)) for name in _FLUSHES)
-            stop = container.get("stopTimeout") or _STOP_UNASKED_S
-            if flush >= stop:
-                yield f"{container['name']}: {' + '.join(_FLUSHES)} is {flush:g} s and stopTimeout {stop}: it is killed while it flushes"
-
-
-_CHECKS: tuple[Callable[[Definition], Iterator[str]], ...] = (
+_CHECKS: tuple[Callable[[Definition], Iterator[Finding]], ...] = (
     _platform,
     _size,
     _roles,
@@ -191,7 +178,7 @@ _CHECKS: tuple[Callable[[Definition], Iterator[str]], ...] = (
     _stop,
     _confined,
     _secrets,
-    _logs,
-    _log_link,
-    _agent,
+    logs,
+    log_link,
+    agent,
 )

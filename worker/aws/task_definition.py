@@ -39,8 +39,19 @@ def render(text: str, values: Mapping[str, str]) -> dict[str, Any]:
     ]
     if wrong:
         raise Faults(wrong)
-    filled: dict[str, Any] = _filled(json.loads(text), values)
+    filled: dict[str, Any] = fill(json.loads(text), values)
     return filled
+
+
+def fill(node: Any, values: Mapping[str, str]) -> Any:
+    """Fill in a parsed document, so that no value can break its JSON; variables without a value stay."""
+    if isinstance(node, dict):
+        return {key: fill(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [fill(value, values) for value in node]
+    if isinstance(node, str):
+        return _VARIABLE.sub(lambda match: values.get(match[1], match[0]), node)
+    return node
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -74,17 +85,6 @@ def _checked(text: str, values: Mapping[str, str]) -> dict[str, Any]:
     if found:
         raise Faults(found)
     return definition
-
-
-def _filled(node: Any, values: Mapping[str, str]) -> Any:
-    """Fill in a parsed document, so that no value can break its JSON."""
-    if isinstance(node, dict):
-        return {key: _filled(value, values) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_filled(value, values) for value in node]
-    if isinstance(node, str):
-        return _VARIABLE.sub(lambda match: values[match[1]], node)
-    return node
 
 
 if __name__ == "__main__":

@@ -68,6 +68,10 @@ def _command(word: str, rest: Sequence[str], signals: Signals) -> int:
         from worker.cli.new import write_job
 
         return write_job(arguments)
+    if word == "doctor":
+        from worker.cli.doctor import examine_all
+
+        return examine_all(arguments)
     if word == "token":
         from worker.cli.admin import make_token
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "prune": "forget old runs",
     "local": "start the servers that jobs need on this machine, filled, for runs by hand",
     "new": "write a job on PostgreSQL with its seed, its test and its task definition",
+    "doctor": "find what hurts at night in jobs, task definitions, stacks and environment",
     "launch": "start a run's task on ECS, in LAUNCH_CLUSTER",
     "serve": "start runs over HTTP: POST /admin/<job>",
     "token": "make a bearer token for serve",
@@ -89,6 +90,10 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         launch.arguments(parser)
     elif word == "new":
         parser.add_argument("name", help="what it does to what: remind-customers")
+    elif word == "doctor":
+        from worker.cli.doctor import arguments
+
+        arguments(parser)
     elif word == "serve":
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
         parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080; 0: any free one)")

@@ -55,7 +55,7 @@ SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.attempt,
     -- A killed attempt cannot say that it ended: its lease does.
     CASE WHEN r.lease_until < now() THEN 'interrupted' ELSE r.status END AS status,
     CASE WHEN r.lease_until < now() THEN 'killed' ELSE r.detail END AS detail, r.tally::text AS tally,
-    coalesce(r.cursor, 'null')::text AS cursor, r.created_at, r.ended_at, r.heartbeat_at, a.exit_code,
+    coalesce(r.cursor, 'null')::text AS cursor, r.source, r.created_at, r.ended_at, r.heartbeat_at, a.exit_code,
     coalesce(a.summary, 'null')::text AS summary,
     (SELECT sum(extract(epoch FROM coalesce(d.ended_at, now()) - d.started_at))::float FROM worker.attempts d
      WHERE d.run_id = r.run_id) AS duration_s
@@ -87,6 +87,7 @@ def _run(row: Any, attempts: tuple[AttemptView, ...] = ()) -> RunView:
         attempt=row["attempt"],
         tally=decode(row["tally"]),
         cursor=decode(row["cursor"]),
+        source=row["source"],
         created_at=row["created_at"],
         heartbeat_at=row["heartbeat_at"],
         ended_at=row["ended_at"],

@@ -101,6 +101,7 @@ def _view(run: RunItem, archived: list[Item] | None = None, *, whole: bool = Tru
         attempt=run.attempt,
         tally=msgspec.json.decode(run.tally),
         cursor=msgspec.json.decode(run.cursor),
+        source=run.source,
         created_at=_time(run.created_at),
         heartbeat_at=_time(run.heartbeat_at) if run.heartbeat_at else None,
         ended_at=_time(run.ended_at) if run.ended_at else None,
