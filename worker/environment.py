@@ -70,6 +70,11 @@ VARIABLES = (
         "LAUNCH_BUCKET", "launch: the S3 bucket of scopes that are too large, or too secret, for a task's overrides"
     ),
     Variable("LAUNCH_DEAD_LETTERS", "launch: URL of the SQS queue for events that start nothing, with the reason"),
+    Variable("DD_API_KEY", "functions: the key for counts sent to Datadog over HTTP", "no counts", secret=True),
+    Variable("DD_SITE", "functions: Datadog's site", "datadoghq.com"),
+    Variable("DD_API_URL", "functions: another address for Datadog's API (tests, proxies)"),
+    Variable("ALERTS_TOPIC", "functions: ARN of the SNS topic that hears of what failed"),
+    Variable("AUDIT_SKIP", "auditor: jobs that need not run now, comma-separated: those whose schedule is disabled"),
     Variable("ADMIN_TOKEN_HASHES", "serve: name=sha256 of each bearer token that may start runs, comma-separated"),
     Variable("CONSOLE_URL", "serve's public address, for links in summaries"),
 )
@@ -105,6 +110,11 @@ class Settings:
     dd_env: str | None = None
     dd_service: str | None = None
     dd_version: str | None = None
+    dd_api_key: str | None = None
+    dd_site: str = "datadoghq.com"
+    dd_api_url: str | None = None
+    alerts_topic: str | None = None
+    audit_skip: tuple[str, ...] = ()
     aws_region: str | None = None
     ecs_metadata_uri: str | None = None
     log_group: str | None = None
@@ -150,6 +160,11 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         dd_env=reader.text("DD_ENV"),
         dd_service=reader.text("DD_SERVICE"),
         dd_version=reader.text("DD_VERSION"),
+        dd_api_key=reader.text("DD_API_KEY"),
+        dd_site=reader.text("DD_SITE") or "datadoghq.com",
+        dd_api_url=reader.url("DD_API_URL", "https", "http"),
+        alerts_topic=reader.text("ALERTS_TOPIC"),
+        audit_skip=tuple(filter(None, map(str.strip, (reader.text("AUDIT_SKIP") or "").split(",")))),
         aws_region=reader.text("AWS_REGION"),
         ecs_metadata_uri=reader.text("ECS_CONTAINER_METADATA_URI_V4"),
         log_group=reader.text("LOG_GROUP"),
