@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from worker.functions.reporter import report
 from worker.tally import Tally
 from worker.verdict import Verdict
 
+NOW = datetime.now(UTC).isoformat()
 RUN = "poll-payments:2026-11-24T02:00:00Z"
 
 
@@ -47,7 +49,7 @@ async def test_reporter_says_once_what_a_killed_worker_could_not(run_store: Stor
     await begun(run_store, task_arn=TASK)
     async with room(run_store, aws) as outside:
         for _ in range(3):
-            await report(an_event("out of memory"), outside.doors)
+            await report(an_event("out of memory", stoppedAt=NOW), outside.doors)
         [message] = outside.posted
         assert message["text"].startswith("💀 poll-payments: out of memory · ")
         for words in (
@@ -174,7 +176,7 @@ async def test_reporter_alerts_though_the_run_store_is_down_and_keeps_the_event(
         for link in links:
             await link.close()
             link.url = away
-        event = an_event("Spot, killed after two minutes")
+        event = an_event("Spot, killed after two minutes", stoppedAt=NOW)
         with pytest.raises(RuntimeError, match="the run store did not tell of the run: database"):
             await report(event, outside.doors)
         assert (len(outside.alerts()), outside.posted, outside.asked) == (1, [], [])

@@ -27,7 +27,9 @@ def point(metric: Metric, tags: Mapping[str, str], name: str, at: datetime) -> d
     the same news twice is counted once, and the shards of a run that end together are not taken for one.
     """
     now = datetime.now(UTC)
-    at = (at if at > now - _OLDEST else now) - timedelta(seconds=crc32(name.encode()) % _SPREAD_S)
+    if at < now - _OLDEST:
+        at = now.replace(minute=now.minute // 10 * 10, second=0)  # the same for whoever says it again soon
+    at -= timedelta(seconds=crc32(name.encode()) % _SPREAD_S)
     return {
         "metric": metric.name,
         "type": _COUNT,
