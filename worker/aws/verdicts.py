@@ -26,7 +26,7 @@ _DEADLINE = re.compile(r"^the deadline of .* passed")
 
 SAFE = "The same run may be started again as it is: what was committed stays, and it goes on from there"
 UNSAFE = "Started again as it is it would most likely end the same; nothing is lost meanwhile, what was committed stays"
-OVER = "Nothing is left to do: started again it would end as already done"
+OVER = "Nothing has to be done: started again it does what is left, if anything is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

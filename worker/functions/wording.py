@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from worker.aws.definition_faults import WORKER
 from worker.aws.log_link import firelens_stream, log_url
@@ -41,8 +41,8 @@ def facts(run: RunView | None) -> dict[str, str]:
 
 
 def at(when: datetime) -> str:
-    """Write a time: `2026-11-24 02:07:31 UTC`."""
-    return f"{when:%Y-%m-%d %H:%M:%S %Z}"
+    """Write a time: `2026-11-24 02:07 UTC`; with seconds Slack would take a part of it for an emoji."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M %Z}"
 
 
 def task_links(task: Stopped, found: Settings, run: RunView | None) -> dict[str, str]:

@@ -16,8 +16,8 @@ from worker.report.metrics import Metric
 
 _COUNT = 1
 _SPREAD_S = 60
-_OLDEST = timedelta(minutes=50)
-"""Datadog takes points of the last hour."""
+_OLDEST, _NEWEST = timedelta(minutes=50), timedelta(minutes=5)
+"""Datadog takes points of the last hour, and a few minutes ahead."""
 
 
 def point(metric: Metric, tags: Mapping[str, str], name: str, at: datetime) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def point(metric: Metric, tags: Mapping[str, str], name: str, at: datetime) -> d
     the same news twice is counted once, and the shards of a run that end together are not taken for one.
     """
     now = datetime.now(UTC)
-    if at < now - _OLDEST:
+    if not now - _OLDEST < at < now + _NEWEST:
         at = now.replace(minute=now.minute // 10 * 10, second=0)  # the same for whoever says it again soon
     at -= timedelta(seconds=crc32(name.encode()) % _SPREAD_S)
     return {
