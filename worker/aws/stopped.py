@@ -43,11 +43,6 @@ class Stopped:
         """Give the run key that it was started with; None where the worker made one up."""
         return self.environment.get("RUN_KEY") or None
 
-    @property
-    def name(self) -> str:
-        """Give the task's id, the last part of its ARN."""
-        return self.arn.rpartition("/")[2]
-
 
 def stopped(event: Mapping[str, Any]) -> Stopped:
     """Read the event. Raises ValueError for one that is no stopped task's: it belongs in the dead letters."""
