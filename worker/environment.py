@@ -77,6 +77,11 @@ VARIABLES = (
         "LAUNCH_BUCKET", "launch: the S3 bucket of scopes that are too large, or too secret, for a task's overrides"
     ),
     Variable("LAUNCH_DEAD_LETTERS", "launch: URL of the SQS queue for events that start nothing, with the reason"),
+    Variable("DD_API_KEY", "functions: the key for counts sent to Datadog over HTTP", "no counts", secret=True),
+    Variable("DD_SITE", "functions: Datadog's site", "datadoghq.com"),
+    Variable("DD_API_URL", "functions: another address for Datadog's API (tests, proxies)"),
+    Variable("ALERTS_TOPIC", "functions: ARN of the SNS topic that hears of what failed"),
+    Variable("AUDIT_SKIP", "auditor: jobs that need not run now, comma-separated: those whose schedule is disabled"),
     Variable("ADMIN_TOKEN_HASHES", "serve: name=sha256 of each bearer token that may start runs, comma-separated"),
     Variable("CONSOLE_URL", "serve's public address, for links in summaries"),
 )
@@ -115,6 +120,11 @@ class Settings:
     trace_enabled: bool = False
     trace_agent_url: str | None = None
     trace_records: float = 0.01
+    dd_api_key: str | None = None
+    dd_site: str = "datadoghq.com"
+    dd_api_url: str | None = None
+    alerts_topic: str | None = None
+    audit_skip: tuple[str, ...] = ()
     aws_region: str | None = None
     ecs_metadata_uri: str | None = None
     log_group: str | None = None
@@ -163,6 +173,11 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         trace_enabled=reader.choice("DD_TRACE_ENABLED", "false", "true", "1", "false", "0") in ("true", "1"),
         trace_agent_url=reader.url("DD_TRACE_AGENT_URL", "http", "https", "unix"),
         trace_records=reader.number("TRACE_RECORDS", 0.01, least=0),
+        dd_api_key=reader.text("DD_API_KEY"),
+        dd_site=reader.text("DD_SITE") or "datadoghq.com",
+        dd_api_url=reader.url("DD_API_URL", "https", "http"),
+        alerts_topic=reader.text("ALERTS_TOPIC"),
+        audit_skip=tuple(filter(None, map(str.strip, (reader.text("AUDIT_SKIP") or "").split(",")))),
         aws_region=reader.text("AWS_REGION"),
         ecs_metadata_uri=reader.text("ECS_CONTAINER_METADATA_URI_V4"),
         log_group=reader.text("LOG_GROUP"),
