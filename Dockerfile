@@ -3,12 +3,14 @@
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
-COPY requirements.lock /opt/
+# `traces` adds ddtrace, 44 MB that most tasks have no use for: make image EXTRAS=traces.
+ARG EXTRAS=
+COPY requirements.lock requirements-traces.lock /opt/
 # Wheels only: what has none for this platform stops the build instead of asking for a compiler.
 RUN python3 -m venv /opt/build \
  && python3 -m venv --without-pip /opt/venv \
  && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check --quiet \
-    --no-compile --only-binary :all: --require-hashes --requirement /opt/requirements.lock
+    --no-compile --only-binary :all: --require-hashes --requirement "/opt/requirements${EXTRAS:+-$EXTRAS}.lock"
 WORKDIR /app
 COPY worker/ worker/
 COPY jobs/ jobs/

@@ -7,6 +7,7 @@ BENCH_ARGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 IMAGE ?= ecs-batch-worker:$(VERSION)
 IMAGE_ARGS ?=
+EXTRAS ?=
 REPOSITORY ?=
 PUSH_ARGS ?=
 ARCH ?= x86_64
@@ -50,9 +51,9 @@ dockerfile:
 doctor: # what hurts at night, in the files alone: not in the environment of who runs it
 	env -u DATABASE_URL -u RUN_TABLE $(BIN)/python -m worker doctor
 
-image: ## Build the image that runs jobs: make image IMAGE=name:tag
+image: ## Build the image that runs jobs: make image IMAGE=name:tag [EXTRAS=traces]
 	@test -n "$(ENGINE)" || { echo "no docker, podman or buildah that works: install one, or name it with ENGINE=…" >&2; exit 1; }
-	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) $(IMAGE_ARGS) .
+	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg EXTRAS=$(EXTRAS) $(IMAGE_ARGS) .
 
 functions: install ## Build the code of the Lambda functions: make functions ARCH=arm64 FUNCTIONS_PYTHON=/path/to/python3.13
 	@$(BIN)/python -m worker.aws.function_package --architecture $(ARCH) --python $(FUNCTIONS_PYTHON)
@@ -83,5 +84,7 @@ documents: install ## Write again what is made from the code: docs/metrics.md, d
 lock: ## Compile the hashed locks again from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --extra traces --output-file requirements-traces.lock
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --all-extras --group dev --output-file requirements-dev.lock

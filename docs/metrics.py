@@ -45,13 +45,27 @@ lost when agent and worker stop together.
 """
 
 
+_WATCHED = """
+## What watches from outside
+
+The functions that watch tasks and runs (`worker/functions`) send these to Datadog's API (`DD_API_KEY`, `DD_SITE`), and log
+them as CloudWatch metrics `TaskStopped` and `RunMissed` in the namespace `BatchWorker`. The tags beside them: `env`.
+
+| Metric | Type | Unit | Tags | Meaning |
+| --- | --- | --- | --- | --- |
+"""
+
+
 def page() -> str:
     """Give the page."""
-    rows = [
+    return _HEAD + _rows(metrics.METRICS) + _FOOT + _WATCHED + _rows(metrics.WATCHED)
+
+
+def _rows(table: tuple[metrics.Metric, ...]) -> str:
+    return "".join(
         f"| `{metric.name}` | {metric.kind} | {metric.unit} | {', '.join(f'`{tag}`' for tag in metric.tags)} | {metric.meaning} |\n"
-        for metric in metrics.METRICS
-    ]
-    return _HEAD + "".join(rows) + _FOOT
+        for metric in table
+    )
 
 
 if __name__ == "__main__":

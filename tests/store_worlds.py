@@ -12,15 +12,18 @@ from worker.database import Link
 from worker.job import Result
 from worker.launches import Launches
 from worker.ledger import Batch, DeadLetter
+from worker.marks import Marks
 from worker.runs import LetterView, Reader, RunView
 from worker.store.dynamodb import DynamoStore
 from worker.store.launches import PostgresLaunches
+from worker.store.marks import PostgresMarks
 from worker.store.migrate import migrate
 from worker.store.postgres import PostgresStore
 from worker.store.reading import RunReader
 from worker.store.table import Table
 from worker.store.table_launches import TableLaunches
 from worker.store.table_making import make
+from worker.store.table_marks import TableMarks
 from worker.store.table_reading import TableReader
 from worker.tally import Tally
 from worker.writing import Writer
@@ -29,8 +32,10 @@ from worker.writing import Writer
 class StoreWorld:
     """A run store as several attempts see it, each by connections of its own; `written` is what `write` was given."""
 
-    def __init__(self, stores: Sequence[Store], reader: Reader, launches: Sequence[Launches] = ()) -> None:
-        self.stores, self.reader, self.launches = stores, reader, launches
+    def __init__(
+        self, stores: Sequence[Store], reader: Reader, launches: Sequence[Launches] = (), marks: Sequence[Marks] = ()
+    ) -> None:
+        self.stores, self.reader, self.launches, self.marks = stores, reader, launches, marks
         self.written: list[Any] = []
 
     def writer(self, changed: int = 0, refused: Sequence[int] = ()) -> Callable[..., Any]:
@@ -81,7 +86,8 @@ async def postgres_world(url: str, count: int = 4) -> AsyncIterator[StoreWorld]:
         links = [await opened.enter_async_context(Link(url, f"{number}")) for number in range(count + 1)]
         await migrate(links[0])
         launches = [PostgresLaunches(link) for link in links[1:]]
-        yield StoreWorld([PostgresStore(link) for link in links[1:]], RunReader(links[0]), launches)
+        marks = [PostgresMarks(link) for link in links[1:]]
+        yield StoreWorld([PostgresStore(link) for link in links[1:]], RunReader(links[0]), launches, marks)
 
 
 @asynccontextmanager
@@ -90,4 +96,5 @@ async def dynamodb_world(count: int = 4) -> AsyncIterator[StoreWorld]:
     async with Table(f"runs-{secrets.token_hex(4)}", "test") as table:  # one client: they take their time to be made
         await make(table)  # without its expiry, which dynalite has not
         launches = [TableLaunches(table) for _ in range(count)]
-        yield StoreWorld([DynamoStore(table) for _ in range(count)], TableReader(table), launches)
+        marks = [TableMarks(table) for _ in range(count)]
+        yield StoreWorld([DynamoStore(table) for _ in range(count)], TableReader(table), launches, marks)

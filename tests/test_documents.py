@@ -21,6 +21,7 @@ ELSEWHERE = {
     "python -m worker.aws.task_definition": "tests/test_render.py",
     "python -m worker doctor poll-payments --values": "tests/test_doctor.py",
     "python -m worker.aws.stack_parameters": "tests/test_stack_parameters.py",
+    "python -m worker launch": "tests/test_launch_documents.py",
     "python -m worker new": "tests/test_new.py; it would write here",
     "make test": "this is it",
 }

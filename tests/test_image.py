@@ -120,3 +120,10 @@ async def unnoticed(world: Payments, reference: str) -> None:
     await world.sql("ALTER TABLE payments DISABLE TRIGGER count_write")
     await world.sql(f"UPDATE payments SET provider_ref = {reference} WHERE id > $1", RECORDS // 2)
     await world.sql("ALTER TABLE payments ENABLE TRIGGER count_write")
+
+
+async def test_image_without_the_extra_says_so() -> None:
+    """Asked for traces, an image that was built without them says which image it takes, and does nothing."""
+    async with container("poll-payments", DD_TRACE_ENABLED="true", DD_AGENT_HOST="127.0.0.1") as running:
+        assert await running.ended() == 2
+    assert any("make the image with EXTRAS=traces" in fault for fault in running.faults)

@@ -41,8 +41,9 @@ def asked(event: Any, trigger: str | None = None) -> list[dict[str, Any]]:
         ),
         ({"job": "deliver-webhooks", "backlog": True}, {"job": "deliver-webhooks", "backlog": True}),
         ({"event": RULE, "reason": "full", "request_id": "1"}, asked(RULE)[0]),
+        ({"version": "1.0", "requestContext": {}, "requestPayload": RULE, "responseContext": {}}, asked(RULE)[0]),
     ],
-    ids=["scheduler", "rule", "plain", "backlog", "put back"],
+    ids=["scheduler", "rule", "plain", "backlog", "put back", "put back from Lambda"],
 )
 def test_event_asks_for_a_run(event: dict[str, Any], request_: dict[str, Any]) -> None:
     """One, under a key that is the same whenever the event comes again."""

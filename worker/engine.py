@@ -85,7 +85,6 @@ class Engine:
         self._slots = [Slot() for _ in range(limits.concurrency)]
         self._idle: deque[asyncio.Future[None]] = deque()
         self._claims = 0  # slots that wait for a permit, each for a record of the stock
-        self._full: deque[asyncio.Future[None]] = deque()  # slots that wait for the sink
         self._throttles = 0
         self._settled = asyncio.Event()
         self._commit_due = asyncio.Event()
@@ -93,7 +92,7 @@ class Engine:
         self._closing = False  # the committer commits a last time
         self._breathe_at, self._breathing = clock() + _BREATH_S, False
         self._straight_until = -inf  # till then slots take rows without a look at anything else: four times as fast
-        self._batch_size = limits.page_size
+        self._batch_size = self._enough = limits.page_size  # for a commit; for the next look at what waits for it
         self._held_up: Counter[str] = Counter()
         self._seen: deque[tuple[float, int]] = deque(maxlen=20)
         self.ledger = ledger
@@ -211,8 +210,8 @@ class Engine:
                 slot.expired = False
                 slot.task.uncancel()
             slot.taken = None
-            if ledger.uncommitted >= self._batch_size and not self._ending:
-                await self._hand_over()
+            if ledger.uncommitted >= self._enough:
+                self._page_full()
 
     async def _next(self, slot: Slot) -> Record | Parked | None:
         """Look at everything that comes before the next row, and take what is to be taken; None to look again."""
@@ -220,7 +219,7 @@ class Engine:
         if self._clock() > self._breathe_at:
             await self._breathe()
             return None
-        if supply.stock <= self._claims:
+        if self._within_reach <= 0:
             await self._rest()
             return None
         if not gate.try_acquire():
@@ -330,6 +329,16 @@ class Engine:
         self._ending = True
         self._settled.set()
 
+    @property
+    def _behind(self) -> bool:
+        """Tell whether two pages wait for the page commit before them: nothing more is taken then."""
+        return self.ledger.uncommitted >= 2 * self._batch_size
+
+    @property
+    def _within_reach(self) -> int:
+        """Count what may be taken now, beside what waits for a permit."""
+        return 0 if self._behind else self.supply.stock - self._claims
+
     async def _rest(self) -> None:
         """Wait until there is something to take; the last one to rest finds that all is done."""
         if self.complete:
@@ -351,7 +360,7 @@ class Engine:
         To wake more of them for each page of a job that never waits, and is done with it before they are awake, took a
         seventh of its time.
         """
-        many = min(many, len(self._idle), self.supply.stock - self._claims)
+        many = min(many, len(self._idle), self._within_reach)
         if many <= 0 or self._breathing:
             return
         for _ in range(many):
@@ -362,13 +371,12 @@ class Engine:
 
     # --- page commits ---------------------------------------------------------------------------------------------------
 
-    async def _hand_over(self) -> None:
-        """Ask for a commit; wait while the sink is more than a page behind."""
+    def _page_full(self) -> None:
+        """Ask for a commit; from the second page that waits for it on, take nothing more until it begins."""
         self._commit_due.set()
-        while self.ledger.uncommitted >= 2 * self._batch_size:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._full.append(future)
-            await future
+        self._enough = 2 * self._batch_size
+        if self._behind:
+            self._look_up()
 
     async def _commit_pages(self) -> None:
         """Commit when a page of results is there, once a second, and a last time at the end."""
@@ -396,15 +404,13 @@ class Engine:
             in_slots = [key_of(slot.taken) for slot in self._slots if slot.taken is not None]
             open_keys = [encode(key) for key in (*in_slots, *self.supply.open_keys())]
         batch = self.ledger.take_batch(None if cursor is None else encode(cursor), open_keys, complete)
+        self._enough = self._batch_size
+        self._wake()
         done = await self._patiently(lambda: self._sink.commit(batch))
         self.ledger.committed(batch, done)
         await self._acknowledge(batch, done.refused)
         self._check_budget()  # what `write` refused has failed after all
         self.commits += 1
-        while self._full:
-            future = self._full.popleft()
-            if not future.done():
-                future.set_result(None)
         written = len(batch.results) - done.changed - done.refusals
         records = len(batch.results) + len(batch.dead_letters)
         commit = Commit(
@@ -525,7 +531,7 @@ class Engine:
             return "database"
         if self._away or any(rate.paused for rate in self._rates.values()):
             return "throttled"
-        if self._full:
+        if self._behind:
             return "sink"
         if self._claims:
             return "rate"

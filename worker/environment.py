@@ -54,6 +54,13 @@ VARIABLES = (
     Variable("DD_ENV", "the env tag"),
     Variable("DD_SERVICE", "the service tag", "the job's name"),
     Variable("DD_VERSION", "the version tag, and the version in logs and summary"),
+    Variable("DD_TRACE_ENABLED", "true: a run is a trace in Datadog (the extra `traces`)", "false"),
+    Variable(
+        "DD_TRACE_AGENT_URL", "http://host:port or unix:///path of the agent that takes it", "DD_AGENT_HOST, port 8126"
+    ),
+    Variable(
+        "TRACE_RECORDS", "the share of the records that are in the trace, 0 to 1; those that fail always are", "0.01"
+    ),
     Variable("AWS_REGION", "the region of DynamoDB, S3 and SQS, and of log links; ECS sets it"),
     Variable("ECS_CONTAINER_METADATA_URI_V4", "set by ECS: where the task asks who it is"),
     Variable(
@@ -70,6 +77,11 @@ VARIABLES = (
         "LAUNCH_BUCKET", "launch: the S3 bucket of scopes that are too large, or too secret, for a task's overrides"
     ),
     Variable("LAUNCH_DEAD_LETTERS", "launch: URL of the SQS queue for events that start nothing, with the reason"),
+    Variable("DD_API_KEY", "functions: the key for counts sent to Datadog over HTTP", "no counts", secret=True),
+    Variable("DD_SITE", "functions: Datadog's site", "datadoghq.com"),
+    Variable("DD_API_URL", "functions: another address for Datadog's API (tests, proxies)"),
+    Variable("ALERTS_TOPIC", "functions: ARN of the SNS topic that hears of what failed"),
+    Variable("AUDIT_SKIP", "auditor: jobs that need not run now, comma-separated: those whose schedule is disabled"),
     Variable("ADMIN_TOKEN_HASHES", "serve: name=sha256 of each bearer token that may start runs, comma-separated"),
     Variable("CONSOLE_URL", "serve's public address, for links in summaries"),
 )
@@ -105,6 +117,14 @@ class Settings:
     dd_env: str | None = None
     dd_service: str | None = None
     dd_version: str | None = None
+    trace_enabled: bool = False
+    trace_agent_url: str | None = None
+    trace_records: float = 0.01
+    dd_api_key: str | None = None
+    dd_site: str = "datadoghq.com"
+    dd_api_url: str | None = None
+    alerts_topic: str | None = None
+    audit_skip: tuple[str, ...] = ()
     aws_region: str | None = None
     ecs_metadata_uri: str | None = None
     log_group: str | None = None
@@ -150,6 +170,14 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         dd_env=reader.text("DD_ENV"),
         dd_service=reader.text("DD_SERVICE"),
         dd_version=reader.text("DD_VERSION"),
+        trace_enabled=reader.choice("DD_TRACE_ENABLED", "false", "true", "1", "false", "0") in ("true", "1"),
+        trace_agent_url=reader.url("DD_TRACE_AGENT_URL", "http", "https", "unix"),
+        trace_records=reader.number("TRACE_RECORDS", 0.01, least=0),
+        dd_api_key=reader.text("DD_API_KEY"),
+        dd_site=reader.text("DD_SITE") or "datadoghq.com",
+        dd_api_url=reader.url("DD_API_URL", "https", "http"),
+        alerts_topic=reader.text("ALERTS_TOPIC"),
+        audit_skip=tuple(filter(None, map(str.strip, (reader.text("AUDIT_SKIP") or "").split(",")))),
         aws_region=reader.text("AWS_REGION"),
         ecs_metadata_uri=reader.text("ECS_CONTAINER_METADATA_URI_V4"),
         log_group=reader.text("LOG_GROUP"),

@@ -52,6 +52,13 @@ def columns(results: Iterable[Result], *names: Any) -> list[list[Any]]:
     ]
 
 
+Call: TypeAlias = Callable[..., Awaitable[Any]]
+
+
+def _as_it_is(call: Call) -> Call:
+    return call
+
+
 @dataclass
 class Run(Generic[S]):
     """What a job may know of the run it works for."""
@@ -73,6 +80,8 @@ class Run(Generic[S]):
     """What else is counted, for the summary and the metrics: `run.counters["bytes"] += n`."""
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
     identify: Callable[[Record], str] = field(default=str)
+    traced: Callable[[Call], Call] = field(default=_as_it_is, repr=False)
+    """Puts what a client sends into the run's trace; gives it back as it is where there is none."""
 
     @property
     def run_id(self) -> str:

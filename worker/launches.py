@@ -53,6 +53,11 @@ class Asked:
         """Give the run's name."""
         return f"{self.job}:{self.run_key}"
 
+    @property
+    def row(self) -> str:
+        """Name its row in the run store: a shard is a run of its own (ADR 8)."""
+        return f"{self.run_id}/{self.shard.partition('/')[0]}" if self.shard else self.run_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:

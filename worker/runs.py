@@ -1,5 +1,6 @@
 """A run as the run store tells of it: what doors and reports may know."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,6 +13,9 @@ PENDING = "pending"
 
 RUNNING = "running"
 """An attempt works on it: its lease has not expired."""
+
+WHOLE = hashlib.sha256(b"{}").hexdigest()
+"""The hash of the empty scope: a run of all there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,14 @@ class Reader(Protocol):
 
     async def latest_unfinished(self, job: str) -> RunView | None:
         """Give the job's latest run that was begun and has not succeeded."""
+        ...
+
+    async def by_task(self, job: str, task_arn: str) -> RunView | None:
+        """Give the job's run whose last attempt is that task's, with all its attempts; among the latest hundred."""
+        ...
+
+    async def succeeded(self, job: str, since: datetime) -> RunView | None:
+        """Give the run of the whole job that succeeded last, of those that were begun since then."""
         ...
 
     async def dead_letters(self, run_id: str, limit: int) -> list[LetterView]:

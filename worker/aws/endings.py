@@ -19,7 +19,7 @@ class Way:
     """What a person does about it."""
 
 
-SUCCEEDED = Way("succeeded", "the worker exited 0: its work is done, or another attempt's", safe=True)
+SUCCEEDED = Way("succeeded", "the worker exited 0: its work is done, or others were at it", safe=True)
 FAILED = Way(
     "failed", "the worker exited 1: it was aborted, crashed, or too many records failed", do="read its summary"
 )

@@ -12,8 +12,8 @@ from worker.job import Job
 Event = Mapping[str, Any]
 Load = Callable[[str], type[Job[Any]]]
 
-_LETTER = {"event", "reason", "request_id"}
-"""What a dead letter is made of (letters.py): the event in it is taken as if it came anew."""
+_LETTERS = (({"event", "reason", "request_id"}, "event"), ({"requestContext", "requestPayload"}, "requestPayload"))
+"""What dead letters are made of, ours (letters.py) and Lambda's own: the event in them is taken as if it came anew."""
 
 
 def requests(event: Any, names: Iterable[str], load: Load, trigger: str | None = None) -> list[dict[str, Any]]:
@@ -23,8 +23,9 @@ def requests(event: Any, names: Iterable[str], load: Load, trigger: str | None =
     """
     if not isinstance(event, Mapping):
         raise Faults([f"what asks for a run is a JSON object, not {event!r:.100}"])
-    if event.keys() >= _LETTER:
-        return requests(event["event"], names, load, trigger)
+    for letter, held in _LETTERS:
+        if event.keys() >= letter:
+            return requests(event[held], names, load, trigger)
     if event.get("source") == "aws.events":
         return [_scheduled(event)]
     if event.get("source") == "aws.s3":

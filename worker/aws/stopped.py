@@ -17,6 +17,8 @@ class Stopped:
     definition: str = ""
     environment: Mapping[str, str]
     """What its start gave the worker beside the task definition: RUN_KEY, JOB_<FIELD>, …"""
+    command: tuple[str, ...] = ()
+    """What it ran instead of the task definition's command."""
     stop_code: str = ""
     reason: str = ""
     """The task's words and the worker container's."""
@@ -41,11 +43,6 @@ class Stopped:
         """Give the run key that it was started with; None where the worker made one up."""
         return self.environment.get("RUN_KEY") or None
 
-    @property
-    def name(self) -> str:
-        """Give the task's id, the last part of its ARN."""
-        return self.arn.rpartition("/")[2]
-
 
 def stopped(event: Mapping[str, Any]) -> Stopped:
     """Read the event. Raises ValueError for one that is no stopped task's: it belongs in the dead letters."""
@@ -54,13 +51,16 @@ def stopped(event: Mapping[str, Any]) -> Stopped:
         raise ValueError(f"no ECS Task State Change of a task that is STOPPED: {str(event)[:300]}")
     containers = {container.get("name"): container for container in detail.get("containers") or ()}
     worker = containers.get(WORKER, {})
+    overrides = (detail.get("overrides") or {}).get("containerOverrides") or ()
+    worker_overrides: Mapping[str, Any] = next((one for one in overrides if one.get("name") == WORKER), {})
     words = (str(detail.get("stoppedReason") or ""), str(worker.get("reason") or ""))
     return Stopped(
         arn=str(detail["taskArn"]),
         cluster=str(detail.get("clusterArn") or ""),
         job=_job(detail),
         definition=str(detail.get("taskDefinitionArn") or "").rpartition("/")[2],
-        environment=_environment(detail),
+        environment=_environment(worker_overrides),
+        command=tuple(map(str, worker_overrides.get("command") or ())),
         stop_code=str(detail.get("stopCode") or ""),
         reason="; ".join(dict.fromkeys(word for word in words if word)),
         exit_code=worker.get("exitCode"),
@@ -80,10 +80,8 @@ def _job(detail: Mapping[str, Any]) -> str:
     return group.removeprefix("family:") if group.startswith("family:") else family.partition(":")[0]
 
 
-def _environment(detail: Mapping[str, Any]) -> dict[str, str]:
-    overrides = (detail.get("overrides") or {}).get("containerOverrides") or ()
-    pairs = [pair for one in overrides if one.get("name") == WORKER for pair in one.get("environment") or ()]
-    return {str(pair.get("name")): str(pair.get("value") or "") for pair in pairs}
+def _environment(overrides: Mapping[str, Any]) -> dict[str, str]:
+    return {str(pair.get("name")): str(pair.get("value") or "") for pair in overrides.get("environment") or ()}
 
 
 def _whole(text: Any) -> int:

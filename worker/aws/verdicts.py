@@ -26,7 +26,7 @@ _DEADLINE = re.compile(r"^the deadline of .* passed")
 
 SAFE = "The same run may be started again as it is: what was committed stays, and it goes on from there"
 UNSAFE = "Started again as it is it would most likely end the same; nothing is lost meanwhile, what was committed stays"
-OVER = "Nothing is left to do: started again it would end as already done"
+OVER = "Nothing has to be done: started again it does what is left, if anything is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +49,23 @@ class Ending:
         return self.verdict not in (endings.SUCCEEDED.verdict, endings.LEASE_LOST.verdict)
 
     @property
+    def safety(self) -> str:
+        """Say whether the same run may be started again."""
+        if self.verdict == endings.SUCCEEDED.verdict:
+            return OVER
+        return SAFE if self.safe_to_start_again else UNSAFE
+
+    @property
     def message(self) -> str:
         """Say what happened, what is safe, and the next command."""
-        safe = OVER if self.verdict == endings.SUCCEEDED.verdict else SAFE if self.safe_to_start_again else UNSAFE
-        return f"{self.why}. {safe}. Next: {self.next_command}"
+        return f"{self.why}. {self.safety}. Next: {self.next_command}"
 
 
-def explain(task: Stopped, said: str = "", scope: str = "") -> Ending:
-    """Judge it; `said` is what the worker noted of its end in the run store, `scope` the run's as the command line takes it."""
+def explain(task: Stopped, said: str = "", scope: str | None = "") -> Ending:
+    """Judge it; `said` is what the worker noted of its end in the run store.
+
+    `scope` is the run's as the command line takes it, None where it cannot be shown there.
+    """
     way = _way(task, said)
     return Ending(
         verdict=way.verdict,
@@ -130,9 +139,9 @@ def larger(task: Stopped) -> str:
     return f"{had}: give it {2 * own}, and the task cpu {cpu} and memory {memory}, or lower page_size and concurrency"
 
 
-def _next(task: Stopped, way: Way, scope: str) -> str:
+def _next(task: Stopped, way: Way, scope: str | None) -> str:
     if task.run_key is None:
         return f"python -m worker runs {task.job}"
-    if way in (endings.SUCCEEDED, endings.LEASE_LOST):
+    if way in (endings.SUCCEEDED, endings.LEASE_LOST) or scope is None:
         return f"python -m worker runs show {task.job}:{task.run_key}"
     return f"python -m worker launch {task.job} --run-key {task.run_key}{f' {scope}' if scope else ''}"

@@ -8,7 +8,9 @@ from worker.database import Link, is_refused, said
 from worker.database import where as name_of
 from worker.environment import Settings
 from worker.errors import Faults, Transient
+from worker.store.books import Books
 from worker.store.launches import PostgresLaunches
+from worker.store.marks import PostgresMarks
 from worker.store.migrate import migrate, migrations, version
 from worker.store.postgres import PostgresStore
 from worker.store.pruning import prune
@@ -53,6 +55,13 @@ async def launching(found: Settings) -> AsyncIterator[PostgresLaunches]:
         if await version(link) < migrations()[-1].version:
             raise Faults([_NOT_MADE])
         yield PostgresLaunches(link)
+
+
+@asynccontextmanager
+async def watching(found: Settings) -> AsyncIterator[Books]:
+    """Lend all that is known of runs, launches and what was said of them; where it cannot be asked, each answer says so."""
+    async with Link(_url(found), "watch") as link:
+        yield Books(RunReader(link), PostgresMarks(link), PostgresLaunches(link))
 
 
 async def made(found: Settings) -> list[str]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import uvloop
@@ -30,11 +30,15 @@ from worker.mask import Mask
 from worker.parts import Parts
 from worker.rate import RateLimit
 from worker.report import logs
+from worker.report.tracer import missing
 from worker.run import attempt
 from worker.scope import Scope, parse, secrets, variable
 from worker.signals import Signals
 from worker.source import Connecting, Source
 from worker.stop import Stop, StopPlan
+
+if TYPE_CHECKING:
+    from worker.report.traces import Traces
 
 T = TypeVar("T")
 
@@ -53,6 +57,8 @@ def work(name: str, argv: Sequence[str], signals: Signals) -> int:
         raise Faults(["--twice goes with --local: elsewhere, start the job again"])
     if not options.local:
         return make(job, options, signals)
+    if options.twice:
+        os.environ.pop("DD_TRACE_ENABLED", None)  # a process makes one trace
     from worker.cli.stack import local_stack
 
     with local_stack(options, job):
@@ -80,17 +86,18 @@ def make(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> 
     kept, plain = _job_environment(job, faults)
     mask = Mask([found.database_url, found.replica_url, found.slack_webhook_url, found.slack_bot_token, *kept.values()])
     store = _collected(faults, lambda: room(found))
+    faults += missing(found)
     if faults or scope is None or key is None or store is None:
         return tell(Faults(faults), mask)
     for secret in secrets(scope):
         mask.add(secret)
-    reporting = reporter(found, job.name, mask)
+    reporting, traces = reporter(found, job.name, mask)
     logs.context(job=job.name, run_id=f"{job.name}:{key}", correlation_id=found.correlation_id)
     _catch_the_uncaught()
     run: Run[Any] = Run(job.name, key, scope, dry_run=options.dry_run, secrets=kept, environment=plain)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(_attempt(job, run, found, store, options, mask, signals, reporting))
+            return runner.run(_attempt(job, run, found, store, options, mask, signals, reporting, traces))
         except Faults as refused:
             return tell(refused, mask)
 
@@ -104,6 +111,7 @@ async def _attempt(
     mask: Mask,
     signals: Signals,
     reporting: Reporter,
+    traces: "Traces | None",
 ) -> int:
     asyncio.get_running_loop().set_exception_handler(logs.log_uncaught_in_loop)
     stop = Stop()
@@ -146,6 +154,8 @@ async def _attempt(
             connect_timeout_s=found.connect_timeout_s,
             patience_s=found.database_budget_s,
         )
+        if traces is not None:
+            traces.wrap(parts)
         summary = await attempt(parts)
     return summary.exit_code
 

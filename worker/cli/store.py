@@ -11,6 +11,7 @@ from worker.environment import Settings, settings
 from worker.errors import Faults
 from worker.launches import Launches
 from worker.runs import Reader
+from worker.store.books import Books
 
 NONE = (
     "DATABASE_URL is not set: postgresql://user@host:5432/name (or use --local, or python -m worker local); "
@@ -39,6 +40,10 @@ class Room(Protocol):
 
     def launching(self, found: Settings) -> AbstractAsyncContextManager[Launches]:
         """Lend the launches to a launcher. Raises Faults where there is no run store, or it cannot be asked."""
+        ...
+
+    def watching(self, found: Settings) -> AbstractAsyncContextManager[Books]:
+        """Lend all that is known of runs, launches and what was said of them; where it cannot be asked, each answer says so."""
         ...
 
     async def made(self, found: Settings) -> list[str]:

@@ -6,10 +6,12 @@ from datetime import timedelta
 
 from worker.environment import Settings
 from worker.errors import Permanent, Transient
+from worker.store.books import Books
 from worker.store.dynamodb import DynamoStore
 from worker.store.table import Table
 from worker.store.table_launches import TableLaunches
 from worker.store.table_making import migrate, refused
+from worker.store.table_marks import TableMarks
 from worker.store.table_pruning import prune
 from worker.store.table_reading import TableReader
 
@@ -49,6 +51,13 @@ async def launching(found: Settings) -> AsyncIterator[TableLaunches]:
             yield TableLaunches(table)
         except Permanent as error:
             raise refused(table, error) from error
+
+
+@asynccontextmanager
+async def watching(found: Settings) -> AsyncIterator[Books]:
+    """Lend all that is known of runs, launches and what was said of them; where it cannot be asked, each answer says so."""
+    async with _table(found, "watch") as table:
+        yield Books(TableReader(table), TableMarks(table), TableLaunches(table))
 
 
 async def made(found: Settings) -> list[str]:

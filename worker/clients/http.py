@@ -82,6 +82,7 @@ class Http:
         self._hosts = Hosts(per_host) if per_host else None
         self._public_only = public_only
         self._client: Client | None = None
+        self._send = run.traced(self._sent)
 
     async def __aenter__(self) -> "Http":
         builder = ClientBuilder().follow_redirects(False).timeout(self._timeout)
@@ -146,7 +147,7 @@ class Http:
             building = _with(building, options)
         if self._limit is not None:
             await self._run.permit(self._limit)
-        response = await self._send(building, method, url)
+        response: Response = await self._send(building, method, url)
         if 200 <= response.status < 300 or response.status in options.get("accept", ()):
             return response
         message = f"{response}: {response.preview}"
@@ -160,7 +161,7 @@ class Http:
             raise ValueError(f"a path begins with a slash, not as {path!r}: it is added to the base URL")
         return self._base + path
 
-    async def _send(self, building: RequestBuilder, method: str, url: str) -> Response:
+    async def _sent(self, building: RequestBuilder, method: str, url: str) -> Response:
         try:
             async with building.build_streamed() as answer:
                 body = await answer.body_reader.read(self._largest + 1)

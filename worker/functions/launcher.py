@@ -25,7 +25,7 @@ from worker.report import logs
 
 _log = logging.getLogger("worker.launcher")
 
-_AT_ONCE = 4
+_AT_ONCE = 10
 """Messages of a batch that are worked on at the same time; RunTask takes 20 calls a second, of everybody."""
 
 

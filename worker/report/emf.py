@@ -4,6 +4,7 @@ The form is that of Amazon CloudWatch's "Specification: Embedded metric format".
 """
 
 import logging
+from time import time
 from typing import Any
 
 from worker.events import Reporter, Summary
@@ -47,6 +48,13 @@ class EmfReporter(Reporter):
         """Log the line."""
         if not summary.start.dry_run and summary.start.max_records is None and summary.start.replay is None:
             _log.info("metrics", extra=metrics(summary, self._env))
+
+
+def counted(name: str, job: str, **further: str) -> dict[str, Any]:
+    """Give the line that counts one of these, by Job and by Job with each further dimension (a closed set)."""
+    dimensions = [["Job"], *(["Job", dimension] for dimension in further)]
+    aws = {"Timestamp": int(time() * 1000), "CloudWatchMetrics": [_directive(dimensions, {name: "Count"})]}
+    return {"_aws": aws, "Job": job, **further, name: 1}
 
 
 def metrics(summary: Summary, env: str | None = None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, NamedTuple
 
-Kind = Literal["distribution", "gauge"]
+Kind = Literal["distribution", "gauge", "count"]
 
 COMMON_TAGS: Final = ("job", "env", "service", "version", "shard")
 
@@ -73,3 +73,21 @@ METRICS: Final = (
     PROGRESS,
     RECORD_AGE,
 )
+
+TASK_STOPPED = Metric(
+    "batch.task.stopped",
+    "count",
+    "task",
+    ("family", "job", "exit_code", "stop_code", "ending"),
+    "A task has stopped; `exit_code` is `none` where its worker never had one. For the monitor: any that is not `exit_code:0`.",
+)
+RUN_MISSED = Metric(
+    "batch.run.missed",
+    "count",
+    "run",
+    ("job", "kind"),
+    "A run that should have succeeded by now did not (`late`), or has lost its worker and has no successor (`dead`).",
+)
+
+WATCHED: Final = (TASK_STOPPED, RUN_MISSED)
+"""What the functions that watch tasks and runs count, over HTTP: with no tags but their own, and `env`."""

@@ -20,12 +20,24 @@ _ONE_TRY_S = 5.0
 
 
 def slack_reporter(settings: Settings, mask: Mask) -> Reporter | None:
-    """Build what posts the message: as a bot where there is a token, else by webhook; None without either."""
+    """Build what posts the message; None where the environment names no Slack."""
+    post = poster(settings)
+    return SlackReporter(post, mask) if post else None
+
+
+def poster(settings: Settings) -> Post | None:
+    """Choose how to post: as a bot where there is a token, else by webhook; None without either."""
     if settings.slack_bot_token and settings.slack_channel:
-        return SlackReporter(by_bot(settings.slack_bot_token, settings.slack_channel, settings.slack_api_url), mask)
-    if settings.slack_webhook_url:
-        return SlackReporter(by_webhook(settings.slack_webhook_url), mask)
-    return None
+        return by_bot(settings.slack_bot_token, settings.slack_channel, settings.slack_api_url)
+    return by_webhook(settings.slack_webhook_url) if settings.slack_webhook_url else None
+
+
+async def deliver(post: Post, written: Message, budget_s: float, mask: Mask) -> bool:
+    """Post a message; return when it is posted or refused, or when the budget is spent: tell whether Slack has it."""
+    trouble = await _Delivery(post, written, monotonic() + budget_s).trouble(budget_s)
+    if trouble:
+        _log.warning("the Slack message was not delivered: %s", mask(trouble))
+    return trouble is None
 
 
 class SlackReporter(Reporter):
@@ -36,14 +48,10 @@ class SlackReporter(Reporter):
         self._mask = mask
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
-        """Post the message; return when it is posted or refused, or when the budget is spent."""
+        """Post the message within the budget."""
         written = message(summary, self._mask)
-        if written is None:
-            return
-        delivery = _Delivery(self._post, written, monotonic() + budget_s)
-        trouble = await delivery.trouble(budget_s)
-        if trouble:
-            _log.warning("the Slack message was not delivered: %s", self._mask(trouble))
+        if written is not None:
+            await deliver(self._post, written, budget_s, self._mask)
 
 
 class _Delivery(threading.Thread):

@@ -118,7 +118,7 @@ class _Writer:
             lines.append(f"*Left*  about {left:,} of {summary.total:,}")
         if summary.start.attempt > 1:
             lines.append(f"*All {summary.start.attempt} attempts*  {self._words(words.counts(summary.run_tally))}")
-        return _section("\n".join(lines))
+        return section("\n".join(lines))
 
     def _fields(self) -> Block:
         summary = self._summary
@@ -133,7 +133,7 @@ class _Writer:
             "CPU": words.cpu(summary),
             "Paused by the other side": words.duration(summary.throttled_s) if summary.throttled_s else None,
         }
-        shown = [_mrkdwn(f"*{name}*\n{self._words(value)}") for name, value in told.items() if value]
+        shown = [mrkdwn(f"*{name}*\n{self._words(value)}") for name, value in told.items() if value]
         return {"type": "section", "fields": shown}
 
     def _errors(self) -> Block | None:
@@ -144,28 +144,28 @@ class _Writer:
         for group in groups[:_SHOWN_GROUPS]:
             said = self._code(f"{group.type}: {group.message}")
             lines.append(f"• {group.count:,} × {said} e.g. {self._code(group.sample_key)}")
-        return _section("\n".join(lines))
+        return section("\n".join(lines))
 
     def _samples(self) -> Block | None:
         would = words.would(self._summary)
         if not would:
             return None
         samples = self._summary.samples[:_SHOWN_SAMPLES]
-        return _section("\n".join([f"*{would.capitalize()}*", *(f"• {self._code(sample)}" for sample in samples)]))
+        return section("\n".join([f"*{would.capitalize()}*", *(f"• {self._code(sample)}" for sample in samples)]))
 
     def _next(self) -> Block | None:
         command = self._summary.next_command
         # A command that was cut would be run as it stands: rather none.
         if not command or len(command) > self._longest:
             return None
-        return _section(f"*Next*  {self._code(command)}")
+        return section(f"*Next*  {self._code(command)}")
 
     def _origin(self) -> Block:
         start = self._summary.start
         told = [f"run {self._code(start.run_id)}", f"attempt {start.attempt}"]
         told += [f"shard {self._words(start.shard)}"] if start.shard else []
         told += [f"version {self._words(start.version)}"] if start.version else []
-        return {"type": "context", "elements": [_mrkdwn(" · ".join(told))]}
+        return {"type": "context", "elements": [mrkdwn(" · ".join(told))]}
 
     def _links(self) -> Block | None:
         """Link what the job has made, logs and console, as much as fits; presigned URLs are long, and whole or of no use."""
@@ -174,7 +174,7 @@ class _Writer:
             link = slack_text.link(self._mask.known(url), self._clean(label, 40), 4 * self._longest)
             if link and slack_text.length(line) + slack_text.length(link) + 2 <= LONGEST_SECTION:
                 line += f"  {link}"
-        return _section(line) if "|" in line else None
+        return section(line) if "|" in line else None
 
     def _clean(self, text: str, longest: int | None = None) -> str:
         return slack_text.cleaned(text, self._mask, longest or self._longest)
@@ -186,10 +186,12 @@ class _Writer:
         return slack_text.code(self._clean(text))
 
 
-def _section(text: str) -> Block:
-    return {"type": "section", "text": _mrkdwn(text)}
+def section(text: str) -> Block:
+    """Give a block of text."""
+    return {"type": "section", "text": mrkdwn(text)}
 
 
-def _mrkdwn(text: str) -> dict[str, Any]:
+def mrkdwn(text: str) -> dict[str, Any]:
+    """Give a formatted text."""
     # verbatim: no @name, #channel or address in foreign text becomes a mention or a link.
     return {"type": "mrkdwn", "text": text, "verbatim": True}

@@ -7,6 +7,7 @@ partition key `pk`      sort key `sk`               what it is
 `<job>:<run key>`       `run`                       the run: checkpoint, counts, whether it is held, its current attempt
 `<job>:<run key>`       `attempt 000001`            an attempt that is over, with its summary
 `<job>:<run key>`       `letter <key> <digest>`     a dead letter
+`mark <key>`            `mark`                      what reporter or auditor said last of that, and when
 ======================  ==========================  ==================================================================
 
 Indexes, of the items of runs alone: `runs-by-job` (`job`, `created_at`) and `runs-by-time` (`kind`, `created_at`); both hold only

@@ -57,7 +57,7 @@ class PostgresLaunches:
 
 
 async def _facts(connection: "asyncpg.Connection[Any]", asked: Asked) -> Facts:
-    run = await connection.fetchrow(_RUN, asked.run_id)
+    run = await connection.fetchrow(_RUN, asked.row)
     last = await connection.fetchrow(_LAST, asked.run_id, asked.shard)
     return Facts(
         now=await connection.fetchval("SELECT clock_timestamp()"),

@@ -16,12 +16,15 @@ _DELETE_LAUNCHES = (
     "DELETE FROM worker.launches WHERE reserved_at < now() - $1::interval AND state IN ('failed', 'over')"
 )
 
+_DELETE_MARKS = "DELETE FROM worker.marks WHERE at < now() - $1::interval"
+
 
 async def prune(link: Link, keep: timedelta) -> int:
     """Delete the runs that ended longer ago, and their launches, a few hundred a transaction so that no live run waits; give their number."""
     deleted = 0
     async with link.using() as connection:
         await connection.execute(_DELETE_LAUNCHES, keep)
+        await connection.execute(_DELETE_MARKS, keep)
     while True:
         async with link.using() as connection:
             status = await connection.execute(_DELETE, keep, _AT_ONCE)

@@ -1,12 +1,13 @@
 """Read the run store: a run with its attempts, the holder of a lease, the latest runs."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from worker.database import Link
-from worker.runs import PENDING, RUNNING, AttemptView, LetterView, RunView, own_tallies
+from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, RunView, own_tallies
 from worker.verdict import Verdict
 
 
@@ -43,6 +44,18 @@ class RunReader:
             row = await connection.fetchrow(f"{_RUNS} {_UNFINISHED}", job)
         return _run(row) if row else None
 
+    async def by_task(self, job: str, task_arn: str) -> RunView | None:
+        """Give the job's run whose last attempt is that task's, with all its attempts; among the latest hundred."""
+        async with self._link.using() as connection:
+            run_id = await connection.fetchval(_BY_TASK, job, task_arn)
+        return await self.find(run_id) if run_id else None
+
+    async def succeeded(self, job: str, since: datetime) -> RunView | None:
+        """Give the run of the whole job that succeeded last, of those that were begun since then."""
+        async with self._link.using() as connection:
+            row = await connection.fetchrow(f"{_RUNS} {_SUCCEEDED}", job, WHOLE, since)
+        return _run(row) if row else None
+
     async def dead_letters(self, run_id: str, limit: int) -> list[LetterView]:
         """Give a run's failed records in the order of their keys."""
         async with self._link.using() as connection:
@@ -64,6 +77,14 @@ FROM worker.runs r LEFT JOIN worker.attempts a ON a.run_id = r.run_id AND a.numb
 _UNFINISHED = """
 WHERE r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND r.attempt > 0
 ORDER BY r.created_at DESC LIMIT 1"""
+
+_BY_TASK = """
+SELECT r.run_id FROM (SELECT run_id, attempt FROM worker.runs WHERE job = $1 ORDER BY created_at DESC LIMIT 100) AS r
+JOIN worker.attempts a ON a.run_id = r.run_id AND a.number = r.attempt WHERE a.task_arn = $2"""
+
+_SUCCEEDED = """
+WHERE r.job = $1 AND r.mode = 'run' AND r.scope_hash = $2 AND r.status = 'succeeded' AND r.created_at >= $3
+ORDER BY r.ended_at DESC LIMIT 1"""
 
 _LETTERS = """
 SELECT d.key::text AS key, type, message, tries, first_at, last_at FROM worker.dead_letters d

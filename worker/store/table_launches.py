@@ -80,7 +80,7 @@ class TableLaunches:
 
     async def _facts(self, asked: Asked, rows: Mapping[str, Launch]) -> Facts:
         """Look at the run, after what takes room was read: whatever changes from then on changes that, too."""
-        run = run_of(await self._table.get(asked.run_id, "run"))
+        run = run_of(await self._table.get(asked.row, "run"))
         begun = run is not None and not (run.attempt == 0 and run.status == PENDING)
         return Facts(
             now=datetime.now(UTC),

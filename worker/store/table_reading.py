@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from worker.claim import Selection
-from worker.runs import PENDING, RUNNING, AttemptView, LetterView, RunView, own_tallies
+from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, RunView, own_tallies
 from worker.store.items import KILLED, LeaseItem, RunItem, attempt_item, busy, run_of, unpacked
 from worker.store.letters import Letters
 from worker.store.table import Item, Table, keys
@@ -18,6 +18,8 @@ from worker.verdict import Verdict
 
 _APART = timedelta(minutes=1)
 """So much may the clocks of two hosts differ: for what is shown. Who may work is never decided by clocks."""
+
+_MOST_LOOKED_AT = 100
 
 
 class TableReader:
@@ -61,6 +63,24 @@ class TableReader:
                 if item["mode"] == "run" and item["attempt"] and item["status"] != Verdict.SUCCEEDED.word:
                     return next(iter(await self._views(keys([item]))), None)
         return None
+
+    async def by_task(self, job: str, task_arn: str) -> RunView | None:
+        """Give the job's run whose last attempt is that task's, with all its attempts; among the latest hundred."""
+        async for page in self._table.query(("job", job), index="runs-by-job", descending=True):
+            items = await self._table.find(keys(page[:_MOST_LOOKED_AT]))
+            mine = [item["pk"] for item in items.values() if item.get("task_arn") == task_arn]
+            return await self.find(mine[0]) if mine else None
+        return None
+
+    async def succeeded(self, job: str, since: datetime) -> RunView | None:
+        """Give the run of the whole job that succeeded last, of those that were begun since then."""
+        alike = {"mode": "run", "scope_hash": WHOLE, "status": Verdict.SUCCEEDED.word}
+        bounds = (since.astimezone(UTC).isoformat(timespec="microseconds"), "9")
+        found: list[tuple[str, str]] = []
+        async for page in self._table.query(("job", job), index="runs-by-job", created_at=bounds):
+            found += keys(item for item in page if alike.items() <= item.items())
+        runs = await self._views(found[-_MOST_LOOKED_AT:])
+        return max(runs, key=lambda run: run.ended_at or run.created_at, default=None)
 
     async def dead_letters(self, run_id: str, limit: int) -> list[LetterView]:
         """Give a run's failed records in the order of their keys."""

@@ -1,0 +1,183 @@
+"""worker/functions/auditor.py, worker/audit.py: what should have happened and did not is said once, and nothing else is."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aws import Aws
+from endings import TASK, an_event
+from examples import a_summary
+from store_worlds import StoreWorld, granted, postgres_world
+from stored import a_claim
+from watch_room import Room, begun, room
+
+from worker import Cron, Every, Job, minutes
+from worker.audit import GRACE, due
+from worker.claim import Held
+from worker.functions.auditor import audit
+from worker.functions.reporter import report
+from worker.tally import Tally
+from worker.verdict import Verdict
+
+NOW = datetime.now(UTC)
+TIMEOUT = minutes(20)
+WEEK = timedelta(days=7)
+
+
+def a_job(schedule: Every | Cron | None, timeout: timedelta = TIMEOUT) -> type[Job[Any]]:
+    """Give poll-payments with this schedule."""
+    return type("PollPayments", (Job,), {"name": "poll-payments", "schedule": schedule, "timeout": timeout})
+
+
+OFTEN = a_job(Every(minutes=5))
+NIGHTLY = a_job(Cron("0 3 * * ? *", zone="Europe/Berlin"))
+
+
+@pytest.fixture
+async def outside(database_url: str, aws: Aws) -> AsyncIterator[Room]:
+    """Give all that the auditor talks to, with an empty run store."""
+    async with postgres_world(database_url, count=2) as world, room(world, aws) as made:
+        yield made
+
+
+async def audited(outside: Room, job: type[Job[Any]], after: timedelta, **changes: Any) -> list[str]:
+    """Audit that job alone, so long after now."""
+    doors = replace(outside.doors, found=replace(outside.doors.found, **changes))
+    told = await audit(doors, NOW + after, lambda: ["poll-payments"], lambda name: job)
+    return list(told["told"])
+
+
+async def ended(outside: Room, run_key: str, verdict: Verdict = Verdict.SUCCEEDED, **claim: Any) -> None:
+    """Have a run end now."""
+    await granted(outside.world.stores[0], a_claim(run_key, **claim))
+    await outside.world.stores[0].end(a_summary(verdict, tally=Tally(), detail="why"))
+
+
+async def test_auditor_says_once_that_a_run_did_not_come(run_store: StoreWorld, aws: Aws) -> None:
+    """In every kind of run store: what was expected when, what was seen last, what to do; again only after a success."""
+    async with room(run_store, aws) as outside:
+        await ended(outside, "good")
+        assert await audited(outside, OFTEN, timedelta()) == []
+        assert await audited(outside, OFTEN, minutes(5 + 20) + GRACE - minutes(1)) == []
+        assert await audited(outside, OFTEN, minutes(5 + 20) + GRACE + minutes(1)) == ["late/poll-payments"]
+        assert await audited(outside, OFTEN, WEEK) == []
+        [message], [alert] = outside.posted, outside.alerts()
+        text = json.dumps(message["blocks"], ensure_ascii=False)
+        for words in (
+            "⏰ poll-payments: late",
+            "(rate(5 minutes)) should have succeeded within 23 m 00 s, and none did",
+            "*Seen last*  poll-payments:good, succeeded",
+            "*Last success*  poll-payments:good",
+            "python -m worker launch poll-payments",
+            "AUDIT_SKIP",
+        ):
+            assert words in text, words
+        assert (alert["Subject"], alert["MessageAttributes"]["kind"]["Value"]) == ("poll-payments: late", "late")
+        assert outside.datadog.tags() == [{"job": "poll-payments", "kind": "late", "env": "test"}]
+        await ended(outside, "good again")
+        assert await audited(outside, OFTEN, timedelta()) == []
+        assert await audited(outside, OFTEN, WEEK) == ["late/poll-payments"]
+
+
+async def test_auditor_names_each_run_of_the_calendar(outside: Room) -> None:
+    """Two nights are two runs, each said once, with the key to start it under; a run of yesterday does not count for today."""
+    assert await audited(outside, NIGHTLY, timedelta()) == []
+    for _ in range(2):
+        await audited(outside, NIGHTLY, timedelta(days=2))
+    await audited(outside, NIGHTLY, timedelta(days=3))
+    wanted = [due(NIGHTLY, NOW + timedelta(days=number)) for number in (2, 3)]
+    commands = [f"--run-key {one.since:%Y-%m-%dT%H:%M:%SZ}" for one in wanted if one]
+    assert [command in alert["Message"] for command, alert in zip(commands, outside.alerts(), strict=True)] == [
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("job", [OFTEN, NIGHTLY])
+async def test_auditor_gives_a_new_job_time_for_its_first_run(outside: Room, job: type[Job[Any]]) -> None:
+    """Seen for the first time, it owes nothing from before; nor when its schedule is another one."""
+    assert await audited(outside, job, timedelta()) == []
+    assert await audited(outside, a_job(Every(hours=1)), timedelta()) == []
+
+
+async def test_auditor_leaves_a_job_alone_whose_schedule_is_disabled(outside: Room) -> None:
+    """AUDIT_SKIP says so; a name in it that is none is an error."""
+    await audited(outside, OFTEN, timedelta())
+    assert await audited(outside, OFTEN, WEEK, audit_skip=("poll-payments",)) == []
+    assert outside.posted == []
+    with pytest.raises(RuntimeError, match="AUDIT_SKIP names pol-payments, which is no job; there are poll-payments"):
+        await audited(outside, a_job(None), WEEK, audit_skip=("pol-payments",))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        {"mode": "dry-run"},
+        {"scope": {"merchant_id": 42}, "whole_scope": b'{"merchant_id":42}'},
+        {"verdict": Verdict.ABORTED},
+    ],
+)
+async def test_auditor_counts_only_a_whole_success(outside: Room, run: dict[str, Any]) -> None:
+    """Neither a dry run nor a part of the records is what the schedule owes, nor an abort."""
+    await audited(outside, OFTEN, timedelta())
+    await ended(outside, "other", **run)
+    assert await audited(outside, OFTEN, minutes(30)) == ["late/poll-payments"]
+
+
+async def test_auditor_waits_for_a_run_that_began_late(outside: Room) -> None:
+    """It has its timeout, whenever it began."""
+    patient = a_job(Every(minutes=5), timedelta(hours=2))
+    await audited(outside, patient, -timedelta(hours=3))
+    await begun(outside.world)
+    assert await audited(outside, patient, timedelta(hours=1)) == []
+
+
+async def test_auditor_says_once_that_a_worker_died_and_has_no_successor(run_store: StoreWorld, aws: Aws) -> None:
+    """Not while one may come, not of long ago, and not what the reporter has said."""
+    _, two, *_ = run_store.stores
+    async with room(run_store, aws) as outside:
+        await begun(run_store, task_arn=TASK)
+        held = await two.claim(a_claim("next"))
+        assert isinstance(held, Held)
+        await two.claim(a_claim("next"), successor_of=held)
+        none = a_job(None)
+        assert await audited(outside, none, minutes(4)) == []
+        assert await audited(outside, none, timedelta(days=2)) == []
+        assert await audited(outside, none, minutes(6)) == ["dead/poll-payments:2026-11-24T02:00:00Z"]
+        assert await audited(outside, none, minutes(7)) == []
+        [message] = outside.posted
+        text = json.dumps(message["blocks"], ensure_ascii=False)
+        assert "Attempt 1 fell silent" in text
+        assert "2 read = 2 done" in text
+        assert "python -m worker launch poll-payments --run-key 2026-11-24T02:00:00Z" in text
+
+
+async def test_auditor_does_not_repeat_the_reporter(outside: Room) -> None:
+    """A task that was killed was said to be when it stopped."""
+    await begun(outside.world, task_arn=TASK)
+    await report(an_event("SIGKILL without a reason"), outside.doors)
+    two = outside.world.stores[1]
+    held = await two.claim(a_claim("next"))
+    assert isinstance(held, Held)
+    await two.claim(a_claim("next"), successor_of=held)
+    assert await audited(outside, a_job(None), minutes(6)) == []
+
+
+async def test_auditor_says_it_again_where_sns_did_not_take_it(outside: Room) -> None:
+    """The next audit, five minutes later, has it; Slack is told once."""
+    await audited(outside, OFTEN, timedelta())
+    broken = replace(outside.doors.found, alerts_topic="arn:aws:sns:eu-central-1:123456789012:gone")
+    doors = replace(outside.doors, teller=replace(outside.doors.teller, found=broken))
+    with pytest.raises(RuntimeError, match="poll-payments could not be audited: sns publish"):
+        await audit(doors, NOW + WEEK, lambda: ["poll-payments"], lambda name: OFTEN)
+    assert await audited(outside, OFTEN, WEEK) == ["late/poll-payments"]
+    assert (len(outside.alerts()), len(outside.posted)) == (1, 1)
+
+
+def test_due_is_nothing_before_the_first_time() -> None:
+    """A job without a schedule owes nothing, nor does one whose year is yet to come."""
+    assert due(a_job(None), NOW) is None
+    assert due(a_job(Cron("0 3 1 1 ? 2199")), NOW) is None

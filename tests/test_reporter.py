@@ -1,0 +1,223 @@
+"""worker/functions/reporter.py: who hears of a task that has stopped, how often, and what is started again."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aws import Aws
+from endings import TASK, an_event
+from examples import a_summary
+from slack_server import Reply
+from store_worlds import StoreWorld, postgres_world
+from stored import a_claim
+from watch_room import Room, begun, room
+
+from worker.claim import Held
+from worker.functions.reporter import report
+from worker.tally import Tally
+from worker.verdict import Verdict
+
+NOW = datetime.now(UTC).isoformat()
+RUN = "poll-payments:2026-11-24T02:00:00Z"
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[StoreWorld]:
+    """Give an empty run store."""
+    async with postgres_world(database_url, count=2) as world:
+        yield world
+
+
+@pytest.fixture
+async def outside(world: StoreWorld, aws: Aws) -> AsyncIterator[Room]:
+    """Give all that the reporter talks to."""
+    async with room(world, aws) as made:
+        yield made
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """Give all words of a Slack message."""
+    return json.dumps(message["blocks"], ensure_ascii=False)
+
+
+async def test_reporter_says_once_what_a_killed_worker_could_not(run_store: StoreWorld, aws: Aws) -> None:
+    """From the last page commit, in every kind of run store, though the event comes twice and three times."""
+    await begun(run_store, task_arn=TASK)
+    async with room(run_store, aws) as outside:
+        for _ in range(3):
+            await report(an_event("out of memory", stoppedAt=NOW), outside.doors)
+        [message] = outside.posted
+        assert message["text"].startswith("💀 poll-payments: out of memory · ")
+        for words in (
+            "out of memory",
+            "2 read = 2 done",
+            "*Reached*  8",
+            "*Last heard of*",
+            "give it 1024, and the task cpu 512 and memory 2048",
+            f"python -m worker launch poll-payments --run-key {RUN.partition(':')[2]}",
+            "#logsV2:log-groups/log-group/$252Fecs$252Fpoll-payments",
+            TASK,
+        ):
+            assert words in text_of(message)
+        [alert] = outside.alerts()
+        assert alert["Subject"] == "poll-payments: out of memory"
+        assert TASK in alert["Message"]
+        assert "https://eu-central-1.console.aws.amazon.com/cloudwatch" in alert["Message"]
+        assert alert["MessageAttributes"]["kind"]["Value"] == "out of memory"
+        assert outside.datadog.tags() == [
+            {
+                "family": "poll-payments",
+                "job": "poll-payments",
+                "exit_code": "137",
+                "stop_code": "EssentialContainerExited",
+                "ending": "out_of_memory",
+                "env": "test",
+            }
+        ]
+        assert outside.datadog.refused == []
+        assert outside.asked == []
+
+
+async def test_reporter_writes_a_success_down_and_tells_nobody(outside: Room, caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted, in Datadog and in CloudWatch, and is in the audit log."""
+    with caplog.at_level(logging.INFO):
+        await report(an_event("all done"), outside.doors)
+    assert (outside.posted, outside.alerts(), outside.asked) == ([], [], [])
+    [tags] = outside.datadog.tags()
+    assert (tags["exit_code"], tags["ending"]) == ("0", "succeeded")
+    [audit] = [record for record in caplog.records if record.name == "worker.reporter"]
+    assert (audit.__dict__["ending"], audit.__dict__["task_arn"]) == ("succeeded", TASK)
+    [line] = [record for record in caplog.records if record.name == "worker.metrics"]
+    assert (line.__dict__["TaskStopped"], line.__dict__["Ending"]) == (1, "succeeded")
+
+
+async def test_reporter_leaves_slack_to_the_worker_where_it_could_speak(outside: Room) -> None:
+    """An abort was summed up by the worker itself: SNS alone hears of it."""
+    await report(an_event("aborted, crashed or too many failures"), outside.doors)
+    assert outside.posted == []
+    assert [alert["Subject"] for alert in outside.alerts()] == ["poll-payments: failed"]
+
+
+async def test_reporter_starts_an_interrupted_run_again_three_times(outside: Room) -> None:
+    """Each time under the same run key, counted in the run store; the fourth time it says why not."""
+    started_by, messages = "", []
+    for number in range(4):
+        arn = f"{TASK}{number}"
+        event = an_event("Spot, killed after two minutes", taskArn=arn, startedBy=started_by)
+        for _ in range(2):  # the event comes twice
+            await report(event, outside.doors)
+        messages += [alert["Message"] for alert in outside.alerts()]
+        live = await outside.world.launches[0].live()
+        assert len(live) == (1 if number < 3 else 0)
+        started_by = live[0].id if live else ""
+    assert ["restart 1 of at most 3" in messages[0], "restart 3 of at most 3" in messages[2]] == [True, True]
+    assert "was started again by itself 3 times" in messages[3]
+    assert {request["run_key"] for request in outside.asked} == {RUN.partition(":")[2]}
+    assert {request["trigger"] for request in outside.asked} == {"resume"}
+
+
+async def test_reporter_starts_nothing_again_after_a_deadline(outside: Room) -> None:
+    """The run store tells 75 by a deadline from any other; both come with the same event."""
+    await begun(outside.world, task_arn=TASK)
+    summary = a_summary(Verdict.INTERRUPTED, detail="the deadline of 1200 s passed", tally=Tally())
+    await outside.world.stores[0].end(summary)
+    await report(an_event("the database was away"), outside.doors)
+    assert outside.asked == []
+    assert [alert["Subject"] for alert in outside.alerts()] == ["poll-payments: deadline passed"]
+
+
+async def test_reporter_finds_a_run_that_made_its_own_key(outside: Room) -> None:
+    """By the task that worked on it; what it says then goes by that key."""
+    await begun(outside.world, "hand-20261124T020000Z-7f3a", task_arn=TASK)
+    await report(an_event("SIGKILL without a reason", overrides={}), outside.doors)
+    assert "--run-key hand-20261124T020000Z-7f3a" in text_of(outside.posted[0])
+
+
+async def test_reporter_gives_back_the_room_under_the_caps(outside: Room) -> None:
+    """Whatever the end: the next launch needs it."""
+    await outside.launch({"job": "poll-payments", "run_key": "k"})
+    [live] = await outside.world.launches[0].live()
+    await report(an_event("all done", startedBy=live.id), outside.doors)
+    assert await outside.world.launches[0].live() == []
+
+
+async def test_reporter_does_not_restart_what_ran_another_command(outside: Room) -> None:
+    """Nobody knows what would be the same again."""
+    overrides = {"containerOverrides": [{"name": "worker", "command": ["replay", RUN], "environment": []}]}
+    await report(an_event("Spot, killed after two minutes", overrides=overrides), outside.doors)
+    assert outside.asked == []
+
+
+async def test_reporter_keeps_the_next_command_to_what_may_be_shown(outside: Room) -> None:
+    """A scope is part of it; one with secrets is not told."""
+    await begun(outside.world, task_arn=TASK, scope={"merchant_id": 42}, whole_scope=b'{"merchant_id":42}')
+    await report(an_event("SIGKILL without a reason"), outside.doors)
+    assert "--scope merchant_id=42" in text_of(outside.posted[0])
+
+
+async def test_reporter_alerts_though_slack_and_datadog_are_down(world: StoreWorld, aws: Aws) -> None:
+    """They cost a bounded time and a log line; the event is done."""
+    async with room(world, aws, Reply(404, b"no_service")) as outside:
+        outside.datadog.down = True
+        await report(an_event("SIGKILL without a reason"), outside.doors)
+        assert len(outside.alerts()) == 1
+
+
+async def test_reporter_alerts_though_the_run_store_is_down_and_keeps_the_event(world: StoreWorld, aws: Aws) -> None:
+    """Nothing is started again in the dark; Lambda is told to try again, and then all of it is done."""
+    async with room(world, aws) as outside:
+        store = outside.doors.books.reader._link  # type: ignore[attr-defined]
+        away, url = "postgresql://postgres@127.0.0.1:1/away", store.url
+        links = [store, world.marks[0]._link, world.launches[0]._link]  # type: ignore[attr-defined]
+        for link in links:
+            await link.close()
+            link.url = away
+        event = an_event("Spot, killed after two minutes", stoppedAt=NOW)
+        with pytest.raises(RuntimeError, match="the run store did not tell of the run: database"):
+            await report(event, outside.doors)
+        assert (len(outside.alerts()), outside.posted, outside.asked) == (1, [], [])
+        for link in links:
+            link.url = url
+        await report(event, outside.doors)
+        assert (len(outside.alerts()), len(outside.posted), len(outside.asked)) == (1, 1, 1)
+        assert len(outside.datadog.points) == 1
+
+
+async def test_reporter_keeps_the_event_where_sns_is_down(outside: Room) -> None:
+    """The alert is the one that must not be lost; what was done meanwhile is not done twice."""
+    broken = replace(outside.doors.found, alerts_topic="arn:aws:sns:eu-central-1:123456789012:gone")
+    teller = replace(outside.doors.teller, found=broken)
+    event = an_event("Spot, killed after two minutes")
+    with pytest.raises(RuntimeError, match="nobody was alerted: sns publish: NotFound"):
+        await report(event, replace(outside.doors, found=broken, teller=teller))
+    await report(event, outside.doors)
+    assert (len(outside.alerts()), len(outside.posted), len(await outside.world.launches[0].live())) == (1, 1, 1)
+
+
+async def test_reporter_keeps_the_event_while_there_is_no_room(outside: Room) -> None:
+    """Another run of the job is live: this one is tried again later."""
+    await outside.launch({"job": "poll-payments", "run_key": "other"})
+    with pytest.raises(RuntimeError, match="not started again yet: no room for"):
+        await report(an_event("Spot, killed after two minutes"), outside.doors)
+
+
+async def test_reporter_refuses_what_is_no_stopped_task(outside: Room) -> None:
+    """It goes to the dead letters."""
+    with pytest.raises(ValueError, match="no ECS Task State Change"):
+        await report({"detail-type": "something else"}, outside.doors)
+
+
+async def test_reporter_tells_of_an_attempt_whose_run_was_taken_over(outside: Room) -> None:
+    """The task that was killed is told of with the counts of the run, although another attempt works on it now."""
+    _, two = outside.world.stores
+    await begun(outside.world, task_arn=TASK)
+    claim = a_claim("2026-11-24T02:00:00Z", task_arn="arn:other")
+    held = await two.claim(claim)
+    assert isinstance(held, Held)
+    await two.claim(claim, successor_of=held)
+    await report(an_event("SIGKILL without a reason"), outside.doors)
+    assert "2 read = 2 done" in text_of(outside.posted[0])

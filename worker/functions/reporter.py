@@ -1,0 +1,152 @@
+"""The STOPPED reporter: says why a task died, starts the run again where that helps, and counts every end.
+
+Lambda hands it "ECS Task State Change" events, at least once each. What it could not do it raises, after it has done the rest:
+Lambda then tries the event again, and keeps it in its dead letters at last.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.aws.stopped import Stopped, stopped
+from worker.aws.verdicts import Ending, explain
+from worker.functions.doors import Doors, opened
+from worker.functions.telling import Troubles
+from worker.functions.wording import command_scope, facts, task_links
+from worker.launches import MOST_RESTARTS, Answer, Full, Launch, Launched, Refused, Unplaced
+from worker.notice import Notice
+from worker.report import metrics
+from worker.runs import AttemptView, RunView
+
+_log = logging.getLogger("worker.reporter")
+
+
+def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
+    """Take an event as AWS Lambda hands it over."""
+    return asyncio.run(_opened(event))
+
+
+async def _opened(event: Mapping[str, Any]) -> dict[str, Any]:
+    async with opened() as doors:
+        return await report(event, doors)
+
+
+async def report(event: Mapping[str, Any], doors: Doors) -> dict[str, Any]:
+    """Judge how a task ended, and let it follow what must."""
+    task, troubles = stopped(event), Troubles(doors.mask)
+    run: RunView | None = None
+    with troubles.kept("the run store did not tell of the run"):
+        run = await _run(task, doors)
+    if run is not None and task.run_key is None:
+        task = replace(task, environment={**task.environment, "RUN_KEY": run.run_key})
+    attempt = _attempt(run, task)
+    ending = explain(task, attempt.detail if attempt else "", command_scope(run, task.environment))
+    again: Answer | None = None
+    with troubles.kept("the launch was not closed, or the run not started again"):
+        again = await _follow(task, ending, doors, known=not troubles.said)
+    if isinstance(again, (Full, Unplaced)):
+        troubles.said.append(f"not started again yet: {again}")
+    notice = _notice(task, ending, run, again, doors)
+    await doors.teller.count(metrics.TASK_STOPPED, _tags(task, ending), task.arn, _time(task))
+    if ending.failed:
+        with troubles.kept("nobody was alerted"):
+            await doors.teller.alert(notice, task.arn)
+    if ending.failed and ending.silent:
+        with troubles.kept("Slack was not told"):
+            await doors.teller.post(notice, task.arn)
+    if ending.silent and run is not None and attempt is not None:
+        with troubles.kept("the auditor does not know that this was said"):
+            await doors.books.marks.mark(f"dead/{run.run_id}", str(attempt.number))
+    _audit(task, ending, notice, troubles)
+    troubles.raise_all()
+    doors.teller.note("TaskStopped", task.job, Ending=ending.verdict)
+    return {"task": task.arn, "verdict": ending.verdict, "again": str(again) if again else None}
+
+
+async def _run(task: Stopped, doors: Doors) -> RunView | None:
+    """Find the run by its key; the worker's own, or a shard's, by the task."""
+    reader = doors.books.reader
+    run = await reader.find(f"{task.job}:{task.run_key}") if task.run_key else None
+    return run if _attempt(run, task) else await reader.by_task(task.job, task.arn) or run
+
+
+def _attempt(run: RunView | None, task: Stopped) -> AttemptView | None:
+    return next((attempt for attempt in run.attempts if attempt.task_arn == task.arn), None) if run else None
+
+
+async def _follow(task: Stopped, ending: Ending, doors: Doors, *, known: bool) -> Answer | None:
+    """Give back the task's room under the caps, then start the run again by itself, once for this task."""
+    launch = await doors.books.launches.released(task.started_by, ending.verdict, task.arn) if task.started_by else None
+    request = _request(task, launch)
+    if not (ending.restart and known and request):
+        return None
+    if doors.launch is None:
+        return Refused(("LAUNCH_CLUSTER, LAUNCH_SUBNETS and LAUNCH_SECURITY_GROUPS are not set",))
+    if launch is None and await doors.books.marks.marked(f"restart/{task.arn}"):
+        return None
+    answer = await doors.launch(request)
+    if launch is None and not isinstance(answer, (Full, Unplaced)):
+        await doors.books.marks.mark(f"restart/{task.arn}")
+    return answer
+
+
+def _request(task: Stopped, launch: Launch | None) -> dict[str, Any] | None:
+    """Ask for the same run again; None where it is not known what would be the same."""
+    if launch is not None:
+        return {**launch.request, "trigger": "resume", "after": launch.number}
+    if task.run_key is None or task.command:
+        return None
+    scope = {name[4:].lower(): value for name, value in task.environment.items() if name.startswith("JOB_")}
+    ref = task.environment.get("SCOPE_REF")
+    asked = {"job": task.job, "run_key": task.run_key, "trigger": "resume"}
+    return {**asked, **({"scope_ref": ref} if ref else {"scope": scope})}
+
+
+def _notice(task: Stopped, ending: Ending, run: RunView | None, again: Answer | None, doors: Doors) -> Notice:
+    started = again if isinstance(again, Launched) else None
+    origin = [f"run {task.job}:{task.run_key}" if task.run_key else "", f"task {task.arn}", task.definition]
+    return Notice(
+        job=task.job,
+        kind=ending.verdict,
+        sign="🔁" if started else "💀",
+        said=(f"{ending.why}.", f"{ending.safety}.", *_restarted(again)),
+        facts=facts(run),
+        next_command=f"python -m worker runs show {started.launch.run_id}" if started else ending.next_command,
+        links=task_links(task, doors.found, run),
+        origin=" · ".join(filter(None, origin)),
+    )
+
+
+def _restarted(again: Answer | None) -> list[str]:
+    if again is None:
+        return []
+    if isinstance(again, Launched):
+        count = f"restart {again.launch.restarts} of at most {MOST_RESTARTS}"
+        return [f"It was started again by itself ({count}): task {again.task_arn.rpartition('/')[2]}."]
+    return [f"It was not started again by itself: {again}."]
+
+
+def _tags(task: Stopped, ending: Ending) -> dict[str, str]:
+    code = "none" if task.exit_code is None else str(task.exit_code)
+    family = task.definition.partition(":")[0] or task.job
+    ends = {"exit_code": code, "stop_code": task.stop_code or "none", "ending": ending.verdict.replace(" ", "_")}
+    return {"family": family, "job": task.job, **ends}
+
+
+def _time(task: Stopped) -> datetime:
+    try:
+        at = datetime.fromisoformat(task.at)
+    except ValueError:
+        return datetime.now(UTC)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _audit(task: Stopped, ending: Ending, notice: Notice, troubles: Troubles) -> None:
+    """Write every end down: the log is the audit's ground, whoever else has heard of it."""
+    told = {"job": task.job, "run_key": task.run_key, "task_arn": task.arn, "ending": ending.verdict}
+    codes = {"exit_code": task.exit_code, "stop_code": task.stop_code, "troubles": troubles.said or None}
+    level = logging.WARNING if ending.failed else logging.INFO
+    _log.log(level, "task stopped: %s", " ".join(notice.said), extra={**told, **codes})
