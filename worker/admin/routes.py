@@ -15,8 +15,7 @@ from starlette.routing import Mount, Route, Router
 
 from worker.admin.asked import Asked, read
 from worker.admin.bearer import Bearer
-from worker.admin.children import Children
-from worker.admin.ports import Runs
+from worker.admin.ports import Carrier, Runs
 from worker.admin.problems import Problem, answer, away, broken, problem, refused
 from worker.admin.starts import Starts, document
 from worker.admin.tokens import Tokens
@@ -30,7 +29,7 @@ _log = logging.getLogger("worker.admin")
 
 
 def app(
-    jobs: Mapping[str, type[Job[Any]]], runs: Runs, children: Children, tokens: Tokens, *, starts_a_minute: int = 30
+    jobs: Mapping[str, type[Job[Any]]], runs: Runs, children: Carrier, tokens: Tokens, *, starts_a_minute: int = 30
 ) -> Starlette:
     """Build the API over these jobs; raises Faults where a job's scope has a field that the API keeps for itself."""
     _check(jobs)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.applications import Starlette
 
-from worker.admin.children import Children
+from worker.admin.ports import Carrier
 from worker.errors import Faults
 from worker.stop import Stop
 
@@ -36,7 +36,7 @@ def listen(host: str = "127.0.0.1", port: int = 8080) -> socket.socket:
 
 
 async def serve(
-    app: Starlette, children: Children, listener: socket.socket, stop: Stop, stop_timeout_s: float = 30.0
+    app: Starlette, children: Carrier, listener: socket.socket, stop: Stop, stop_timeout_s: float = 30.0
 ) -> None:
     """Serve until `stop` is asked; then all runs get SIGTERM and up to that many seconds, and the server ends after them."""
     server = _Server(_config(app, stop_timeout_s))

@@ -13,9 +13,8 @@ import msgspec
 from aiolimiter import AsyncLimiter
 
 from worker.admin.asked import Asked
-from worker.admin.child import Child
-from worker.admin.children import Children, Full
-from worker.admin.ports import Runs
+from worker.admin.children import Full
+from worker.admin.ports import Carrier, Runs, Started
 from worker.admin.problems import Problem
 from worker.errors import DatabaseAway, Transient
 from worker.runs import PENDING, RunView
@@ -33,7 +32,7 @@ _NOTHING = {Verdict.NOT_STARTED.word, Verdict.OVERLAPPED.word}
 class Starts:
     """Decide about starts, one after the other for each job, and watch what was started."""
 
-    def __init__(self, runs: Runs, children: Children, starts_a_minute: int) -> None:
+    def __init__(self, runs: Runs, children: Carrier, starts_a_minute: int) -> None:
         self._runs = runs
         self._children = children
         # A leaky bucket: so many at once, then one each minute's share. It guards the server, no promise hangs on it.
@@ -121,7 +120,7 @@ def _conflict(known: RunView, why: str) -> Problem:
     return Problem(HTTPStatus.CONFLICT, f"{known.run_id} {why}", run=document(known))
 
 
-def _latest(found: RunView | None, child: Child | None) -> RunView | None:
+def _latest(found: RunView | None, child: Started | None) -> RunView | None:
     """Prefer what the store knows, but where its knowledge is older than our process."""
     if child is None or (found is not None and found.live):
         return found

@@ -1,21 +1,27 @@
-"""`serve` and `token`: runs started over HTTP, each a child process like the container's."""
+"""`serve` and `token`: runs started over HTTP, each a child process like the container's, or with `--ecs` a task."""
 
 import argparse
 import asyncio
 import os
 import sys
 import types
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import uvloop
 
 from worker import registry
 from worker.cli.store import room
-from worker.environment import settings
+from worker.environment import Settings, settings
 from worker.errors import Faults
 from worker.mask import Mask
 from worker.report import logs
 from worker.signals import Signals
 from worker.stop import Stop
+
+if TYPE_CHECKING:
+    from worker.admin.ports import Carrier
 
 _FOR_ITSELF_S = 5.0
 """What serve keeps of the stop timeout for itself: the runs must have ended before it is killed."""
@@ -39,7 +45,7 @@ def serve(options: argparse.Namespace, signals: Signals) -> int:
 
 
 async def _serve(options: argparse.Namespace, signals: Signals) -> None:
-    tokens, children, routes, server = _rooms()
+    tokens, routes, server, *_ = _rooms()
     accepted = tokens.parse(os.environ.get("ADMIN_TOKEN_HASHES"))
     found = settings()
     store = room(found)
@@ -49,20 +55,34 @@ async def _serve(options: argparse.Namespace, signals: Signals) -> None:
     signals.hand_to(stop)
     jobs = {name: registry.load(name) for name in registry.names()}
     for_runs_s = max(2.0, found.stop_timeout_s - _FOR_ITSELF_S)
-    # They plan their own stop by it, and must be done before this process is killed.
-    environ = {**os.environ, "STOP_TIMEOUT": f"{for_runs_s:g}"}
-    started = children.Children(most=options.most, mask=mask, environ=environ)
-    async with store.serving(found) as runs:
+    async with store.serving(found) as runs, _carrier(options, found, mask, for_runs_s) as started:
         application = routes.app(jobs, runs, started, accepted)
         listener = server.listen(options.host, options.port)
         await server.serve(application, started, listener, stop, for_runs_s)
     signals.ignore()
 
 
+@asynccontextmanager
+async def _carrier(
+    options: argparse.Namespace, found: Settings, mask: Mask, for_runs_s: float
+) -> AsyncIterator["Carrier"]:
+    """Lend what starts the runs: processes here, or the launcher's tasks on ECS."""
+    *_, children, tasks = _rooms()
+    if options.ecs:
+        from worker.cli.launching import launcher
+
+        async with launcher(found) as opened:
+            yield tasks.Tasks(opened.launch)
+        return
+    # They plan their own stop by it, and must be done before this process is killed.
+    environ = {**os.environ, "STOP_TIMEOUT": f"{for_runs_s:g}"}
+    yield children.Children(most=options.most, mask=mask, environ=environ)
+
+
 def _rooms() -> tuple[types.ModuleType, ...]:
     """Load worker.admin, which is an extra. Raises Faults where it is not installed."""
     try:
-        from worker.admin import children, routes, server, tokens
+        from worker.admin import children, routes, server, tasks, tokens
     except ImportError as error:
         raise Faults([f"serve is not installed ({error}): pip install 'ecs-batch-worker[admin]'"]) from error
-    return tokens, children, routes, server
+    return tokens, routes, server, children, tasks

@@ -98,6 +98,9 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
         parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080; 0: any free one)")
         parser.add_argument("--most", type=_positive, default=4, metavar="N", help="runs at the same time (4)")
+        parser.add_argument(
+            "--ecs", action="store_true", help="start runs as tasks in LAUNCH_CLUSTER, not as processes here"
+        )
     elif word == "token":
         new = parser.add_subparsers(dest="action", required=True).add_parser(
             "new", help="make a token and show it once"

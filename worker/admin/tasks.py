@@ -1,0 +1,99 @@
+"""Runs as tasks: the launcher starts them on ECS, where they go on when this server ends."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.admin.asked import Asked
+from worker.admin.children import Full
+from worker.errors import WorkerError
+from worker.launches import Answer, Known, Launched
+from worker.runs import PENDING, RunView
+from worker.scope import encode, shown
+from worker.verdict import Verdict
+
+Launch = Callable[[Mapping[str, Any]], Awaitable[Answer]]
+
+_KEPT = 200
+"""Starts that are remembered, for what the run store does not know yet."""
+
+
+class Starting:
+    """A run that is being started; `ended` is set when the launcher has answered, and the rest is the run store's to tell."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.ended = asyncio.Event()
+        self.view = RunView(
+            run_id=asked.run_id,
+            job=asked.job.name,
+            run_key=asked.run_key,
+            scope=shown(asked.scope),
+            dry_run=asked.dry_run,
+            status=PENDING,
+            created_at=datetime.now(UTC),
+        )
+
+    def failed(self, why: str) -> None:
+        """Note that no task was started."""
+        not_started = Verdict.NOT_STARTED
+        self.view = replace(
+            self.view,
+            status=not_started.word,
+            exit_code=not_started.exit_code,
+            ended_at=datetime.now(UTC),
+            detail=why,
+            faults=(why,),
+        )
+
+
+class Tasks:
+    """Start runs by the launcher, which keeps the caps."""
+
+    def __init__(self, launch: Launch) -> None:
+        self.closing = asyncio.Event()
+        self._launch = launch
+        self._starts: dict[str, Starting] = {}
+        self._lives: set[asyncio.Task[None]] = set()
+
+    @property
+    def live(self) -> list[Starting]:
+        """List the starts that the launcher has not answered."""
+        return [start for start in self._starts.values() if not start.ended.is_set()]
+
+    def find(self, run_id: str) -> Starting | None:
+        """Find the latest start of a run."""
+        return self._starts.get(run_id)
+
+    def start(self, asked: Asked) -> Starting:
+        """Start a run; how that went is the start's to tell."""
+        if self.closing.is_set():
+            raise Full("this server is being stopped: start the run elsewhere, or here when it is back")
+        self._starts.pop(asked.run_id, None)
+        for oldest in list(self._starts)[: -_KEPT + 1]:
+            del self._starts[oldest]
+        start = self._starts[asked.run_id] = Starting(asked)
+        life = asyncio.create_task(self._place(start))
+        self._lives.add(life)
+        life.add_done_callback(self._lives.discard)
+        return start
+
+    async def close(self, timeout_s: float) -> None:
+        """Wait for the launcher's answers; the tasks go on."""
+        self.closing.set()
+        if self._lives:
+            await asyncio.wait(self._lives, timeout=timeout_s)
+
+    async def _place(self, start: Starting) -> None:
+        asked = start.asked
+        values = {"job": asked.job.name, "run_key": asked.run_key, "scope": encode(asked.scope), "trigger": "admin"}
+        try:
+            answer = await self._launch({**values, "dry_run": asked.dry_run, "max_records": asked.max_records})
+            if not isinstance(answer, (Launched, Known)):
+                start.failed(str(answer))
+        except WorkerError as error:
+            start.failed(str(error))
+        finally:
+            start.ended.set()
