@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from firing import by_rule, by_scheduler
+from firing import DIRECT, by_rule, by_scheduler
 from local_ecs import LocalEcs
 from payments import expected, payments
 from slack_server import Reply, slack
@@ -24,7 +24,7 @@ async def test_whole_path_without_a_launcher_does_a_run_once(
             names = ("DATABASE_URL", "STRIPE_API_KEY")
             secret = {name: environment.pop(name) for name in names} | {"SLACK_WEBHOOK_URL": f"{channel.url}/hook"}
             definition = local_ecs.register("poll-payments", secret, environment)
-            tasks = [local_ecs.run(definition, overrides=fire("poll-payments", NIGHT, "RUN_KEY")) for _ in range(2)]
+            tasks = [local_ecs.run(definition, overrides=fire("poll-payments", NIGHT, DIRECT)) for _ in range(2)]
             for task in tasks:
                 await local_ecs.until(task, "STOPPED")
         assert await world.statuses() == expected(before)
