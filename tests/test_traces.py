@@ -8,11 +8,17 @@ import time
 from collections import Counter
 
 import pytest
+from aws import Aws
 from payments import Payments, payments
 from trace_agent import Agent, Span, agent
 from worker_process import Worker, finished, worker
 
+from jobs.local.digest_uploads import filled
+from worker.cli.database import migrated
+from worker.local.aws import Aws as Client
+
 RECORDS = 60
+RECORD_CALLS = {("worker.record", "dynamodb.getitem"), ("worker.record", "s3.getobject")}
 
 
 def environment(world: Payments, url: str, **changes: str) -> dict[str, str]:
@@ -74,6 +80,25 @@ async def test_traces_statements_are_beneath_what_sends_them(database_url: str) 
     assert {(call.resource, call.meta["http.status_code"]) for call in heard.named("http.request")} == {
         (f"GET {host}", "200")
     }
+
+
+@pytest.mark.parametrize("share", ["0", "1"])
+async def test_traces_aws_calls_are_beneath_what_makes_them(share: str, database_url: str, aws: Aws) -> None:
+    """Listing beneath reads, tables beneath writes; what is called for records only beneath those that are in the trace."""
+    await migrated(database_url)
+    async with Client(aws.url) as client:
+        files = await filled(client, 5, bucket := aws.bucket().replace("test", "traced"), f"digests-{bucket}")
+    with agent() as heard:
+        world = {"DATABASE_URL": database_url, **aws.environment, "AWS_REGION": "us-east-1", **files}
+        tracing = {"DD_TRACE_ENABLED": "true", "DD_TRACE_AGENT_URL": heard.url, "TRACE_RECORDS": share}
+        code, _ = await finished("digest-uploads", **world, **tracing)
+    assert code == 0
+    assert strays(heard) == []
+    names_of = {span.span_id: span.name for span in heard.spans}
+    calls = {(names_of[call.parent_id], call.resource) for call in heard.spans if call.name.endswith(".command")}
+    beneath = {("worker.read", "s3.listobjectsv2"), ("worker.write", "dynamodb.putitem")}
+    assert calls - RECORD_CALLS >= beneath
+    assert calls & RECORD_CALLS == (RECORD_CALLS if share == "1" else set())
 
 
 async def test_traces_lines_carry_the_trace(database_url: str) -> None:
