@@ -1,17 +1,15 @@
 """docs/launcher.md: its commands are run, its requests are taken, its code is a job's."""
 
-import asyncio
 import json
 import re
 import shlex
 
-from launching import environment
-from local_ecs import LocalEcs
+import pytest
 from test_documents import ROOT, commands
-from worker_process import worker
 
 from worker import Backlog, ObjectCreated, Size
-from worker.cli.database import migrated
+from worker.cli.arguments import command_parser
+from worker.cli.launch import asked
 from worker.launches import Launched
 from worker.registry import load
 from worker.request import FIELDS, read
@@ -20,19 +18,13 @@ PAGE = (ROOT / "docs" / "launcher.md").read_text(encoding="utf-8")
 COMMANDS = sorted({command for _, command in commands() if command.startswith("python -m worker launch")})
 
 
-async def test_launcher_document_commands_work(local_ecs: LocalEcs, database_url: str) -> None:
-    """Each starts its task."""
-    await migrated(database_url)
-    queue = local_ecs.sqs.create_queue(QueueName=f"{local_ecs.cluster}-hooks")["QueueUrl"]
-    local_ecs.sqs.send_message(QueueUrl=queue, MessageBody="{}")
-    local_ecs.register("poll-payments", {}, {})
-    local_ecs.register("deliver-webhooks", {}, {"WEBHOOK_QUEUE_URL": queue})
-    for command in COMMANDS:
-        around = environment(local_ecs, DATABASE_URL=database_url)
-        async with worker(*shlex.split(command)[3:], **around) as running:
-            assert "started as task" in await running.output()
-        await asyncio.gather(*(local_ecs.until(task["taskArn"], "STOPPED") for task in local_ecs.tasks()))
-    assert len(local_ecs.tasks()) == len(COMMANDS) >= 3
+@pytest.mark.parametrize("command", COMMANDS)
+def test_launcher_document_commands_ask_for_runs(command: str) -> None:
+    """Each is taken by the parser, and by its job (tests/test_launch_whole.py runs such a command)."""
+    options = command_parser("launch").parse_args(shlex.split(command)[4:])
+    request = read(asked(options), load)
+    assert request.backlog == options.backlog
+    assert not request.backlog or request.job.backlog
 
 
 def test_launcher_document_requests_are_taken() -> None:

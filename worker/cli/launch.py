@@ -32,14 +32,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def launch_run(options: argparse.Namespace) -> int:
     """Start it, and say in one line which task it is and what comes next; the exit code is that of a start."""
-    values = _request(options)
+    values = asked(options)
     answers = asyncio.run(_answers(values))
     for answer in answers:
         sys.stdout.write(f"{_json(answer) if options.json else _line(answer)}\n")
     return max(map(_code, answers), default=0)
 
 
-def _request(options: argparse.Namespace) -> dict[str, Any]:
+def asked(options: argparse.Namespace) -> dict[str, Any]:
+    """Give the request that the options make. Raises Faults."""
     job = registry.load(options.job, tuple(COMMANDS))
     values = {
         "run_key": options.run_key,
