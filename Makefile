@@ -76,9 +76,10 @@ bench-quick: install ## The same lines, smaller and noisier (under a minute)
 instructions: install ## Count the instructions of the no-op path, where valgrind or perf can
 	$(BIN)/python -m bench.instructions
 
-documents: install ## Write again what is made from the code: docs/metrics.md, docs/environment.md, the pictures
+documents: install ## Write again what is made from the code: docs/metrics.md, docs/environment.md, docs/endings.md, the pictures
 	PYTHONPATH=. $(BIN)/python docs/metrics.py
 	PYTHONPATH=. $(BIN)/python docs/environment.py
+	PYTHONPATH=. $(BIN)/python docs/endings.py
 	PYTHONPATH=. $(BIN)/python docs/pictures/make.py
 
 lock: ## Compile the hashed locks again from pyproject.toml

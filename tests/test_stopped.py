@@ -1,5 +1,6 @@
 """worker/aws: every recorded way for a task to end has its verdict, what is safe, and the command that comes next."""
 
+import shlex
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from endings import ENDINGS, an_event, event_of
 
 from worker.aws.stopped import stopped
 from worker.aws.verdicts import OVER, SAFE, UNSAFE, explain
+from worker.cli.arguments import command_parser
 
 PASSING = pytest.mark.parametrize("ending", ENDINGS, ids=[ending["name"] for ending in ENDINGS])
 
@@ -39,6 +41,18 @@ def test_stopped_message_says_what_happened_what_is_safe_and_the_next_command(en
         words in found.message for words in (ending["detail"]["stoppedReason"], ending["worker"].get("reason", ""))
     )
     assert found.safe_to_start_again == (happened in (SAFE, OVER))
+
+
+@PASSING
+def test_stopped_next_command_is_one_that_there_is(ending: dict[str, Any]) -> None:
+    """The command line takes it as it stands."""
+    task = stopped(event_of(ending))
+    for scope in ("", "--scope merchant_id=42", None):
+        program, option, module, word, *words = shlex.split(explain(task, scope=scope).next_command)
+        assert (program, option, module) == ("python", "-m", "worker")
+        if word == "runs":
+            word = f"{word} {words.pop(0)}"
+        assert command_parser(word).parse_args(words)
 
 
 @PASSING

@@ -12,7 +12,7 @@ from worker.report import metrics
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("name", ["metrics", "environment"])
+@pytest.mark.parametrize("name", ["metrics", "environment", "endings"])
 def test_written_page_is_fresh(name: str) -> None:
     """The page is what `make documents` would write."""
     script = ROOT / "docs" / f"{name}.py"
@@ -22,8 +22,9 @@ def test_written_page_is_fresh(name: str) -> None:
 def test_metrics_page_lists_every_metric_once() -> None:
     """Each metric is in the table that the page is written from, and its name is there once."""
     declared = [value for value in vars(metrics).values() if isinstance(value, metrics.Metric)]
-    assert sorted(declared) == sorted(metrics.METRICS)
-    assert len({metric.name for metric in metrics.METRICS}) == len(metrics.METRICS)
+    listed = [*metrics.METRICS, *metrics.WATCHED]
+    assert sorted(declared) == sorted(listed)
+    assert len({metric.name for metric in listed}) == len(listed)
 
 
 def test_environment_page_lists_every_variable_that_is_read() -> None:

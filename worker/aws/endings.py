@@ -40,6 +40,7 @@ OUT_OF_MEMORY = Way("out of memory", "the worker was killed because it used more
 KILLED = Way(
     "killed",
     "the worker was killed (SIGKILL), and nobody says why",
+    safe=True,
     do="look at the memory that it used before: without a reason it is memory more often than not",
 )
 TERMINATED = Way(
