@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from worker_process import Worker
@@ -41,19 +42,21 @@ async def container(*arguments: str, memory: str = "512m", **environment: str) -
     name = f"worker-{uuid.uuid4().hex[:12]}"
     limits = ("--name", name, "--memory", memory, "--memory-swap", memory)
     variables = [word for pair in environment.items() for word in ("--env", "=".join(pair))]
-    process = await asyncio.create_subprocess_exec(
-        *(ENGINE, "run", *LIKE_ECS, *limits, *variables, IMAGE, *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=2**20,
-    )
-    running = Container(process, name)
-    try:
-        yield running
-    finally:
-        await running.kill()
-        await running.errors()
+    with TemporaryDirectory() as folder:  # podman leaves a file named `oom` where it was started
+        process = await asyncio.create_subprocess_exec(
+            *(ENGINE, "run", *LIKE_ECS, *limits, *variables, IMAGE, *arguments),
+            cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=2**20,
+        )
+        running = Container(process, name)
+        try:
+            yield running
+        finally:
+            await running.kill()
+            await running.errors()
 
 
 async def python(code: str, *options: str) -> tuple[int, str]:
@@ -76,9 +79,10 @@ async def engine(*arguments: str) -> str:
 
 async def output(*arguments: str) -> tuple[int, str]:
     """Run a command of the engine; give its exit code and what it said, errors last."""
-    process = await asyncio.create_subprocess_exec(
-        *(ENGINE, *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    said, errors = await process.communicate()
+    with TemporaryDirectory() as folder:
+        process = await asyncio.create_subprocess_exec(
+            *(ENGINE, *arguments), cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        said, errors = await process.communicate()
     assert process.returncode is not None
     return process.returncode, (said + errors).decode()
