@@ -10,15 +10,18 @@ IMAGE_ARGS ?=
 EXTRAS ?=
 REPOSITORY ?=
 PUSH_ARGS ?=
+JOB ?=
+ENV ?= production.env
+PARAMETERS ?=
 ARCH ?= x86_64
 FUNCTIONS_PYTHON ?= python3.13
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image image-test push functions documents
+.PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image image-test push functions deploy deploy-shared documents
 
 help: ## Print the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed ## Make the virtual environment from the hashed lock
 
@@ -63,6 +66,14 @@ image-test: install ## Run an image as ECS would, and stop and starve it: make i
 
 push: ## Push the image to ECR as VERSION, and print its name by digest: make push REPOSITORY=….amazonaws.com/ecs-batch-worker
 	@ENGINE="$(ENGINE)" IMAGE="$(IMAGE)" VERSION="$(VERSION)" REPOSITORY="$(REPOSITORY)" PUSH_ARGS="$(PUSH_ARGS)" .ci/push
+
+deploy: export PARAMETERS := $(PARAMETERS)
+deploy: install ## Show what a release of a job changes, then change it: make deploy JOB=poll-payments ENV=production.env IMAGE=name:tag
+	@PYTHON=$(BIN)/python task-definitions/deploy $(JOB) $(ENV) $(IMAGE)
+
+deploy-shared: install ## The same for what jobs share: make deploy-shared ENV=production.env
+	@code=$$($(BIN)/python -m worker.aws.function_package --architecture $(ARCH) --python $(FUNCTIONS_PYTHON)) && \
+	  PYTHON=$(BIN)/python PARAMETERS="FunctionsArchitecture=$(ARCH) $(PARAMETERS)" task-definitions/deploy shared $(ENV) $$code
 
 soak: install ## The long proofs, at their full numbers (minutes)
 	$(BIN)/python -m pytest -q -m soak

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from definitions import FILES, values
-from stacks import JOB
+from stacks import JOB, SHARED
 
 from worker import Cron, Every, Job, minutes, registry
 from worker.aws import stack_parameters
@@ -28,7 +28,7 @@ def job_of(schedule: Every | Cron | None, timeout: timedelta = HALF_AN_HOUR) -> 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
     """Run the command and give what it prints."""
     assert main(arguments) == 0
-    return {each["ParameterKey"]: each["ParameterValue"] for each in json.loads(capsys.readouterr().out)}
+    return dict(each.split("=", 1) for each in json.loads(capsys.readouterr().out))
 
 
 @pytest.mark.parametrize("name", SCHEDULED)
@@ -102,6 +102,24 @@ def test_stack_parameters_are_the_template_s(name: str, capsys: pytest.CaptureFi
     assert set(found["SecretArns"].split(",")) == {secret for secret in values(text).values() if ":secret:" in secret}
 
 
+def test_stack_parameters_of_the_shared_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    """What task definitions are given already is not typed again; runs are in PostgreSQL where there is one."""
+    given = (
+        "Shared=night",
+        "DATABASE_URL_ARN=arn:aws:secretsmanager:eu-central-1:1:secret:db-A:url::",
+        "RUN_TABLE=runs",
+    )
+    found = printed(capsys, "shared", *given, "VpcId=vpc-1", "StartBy=launcher", "DD_ENV=prod", "IMAGE=a/b:1")
+    assert found == {
+        "Name": "night",
+        "DatabaseUrlArn": "arn:aws:secretsmanager:eu-central-1:1:secret:db-A",
+        "DatadogEnv": "prod",
+        "VpcId": "vpc-1",
+    }
+    assert printed(capsys, "shared", "RUN_TABLE=runs") == {"RunTable": "runs"}
+    assert {*stack_parameters.FROM_VARIABLES, "RunTable", "Name"} <= SHARED["Parameters"].keys()
+
+
 def test_stack_parameters_name_whole_secrets() -> None:
     """ECS takes a field of a secret, IAM does not know it; two fields of one secret are one ARN."""
     arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db-AbCdEf"
@@ -117,7 +135,10 @@ def test_stack_parameters_name_whole_secrets() -> None:
         (("poll-payment",), "did you mean 'poll-payments'?"),
         (("poll-payments", "nowhere.env"), "nowhere.env cannot be read: No such file"),
         (("poll-payments",), "${DATABASE_URL_ARN} has no value"),
-        (("poll-payments", "FILE", "StrtBy=launcher"), "StrtBy=launcher: the job's stack has no such parameter"),
+        (
+            ("poll-payments", "FILE", "StrtBy=launcher"),
+            "StrtBy=launcher: no stack has such a parameter; this one has Shared, Job, StartBy",
+        ),
         (("poll-payments", "BROKEN"), "broken.env:2: 'StartBy launcher' is not NAME=value"),
     ],
 )
@@ -132,7 +153,7 @@ def test_stack_parameters_refuse(
     assert main([{"FILE": str(good), "BROKEN": str(broken)}.get(word, word) for word in arguments]) == 2
     captured = capsys.readouterr()
     assert said in captured.err
-    assert "ParameterKey" not in captured.out
+    assert "Job=" not in captured.out
 
 
 def test_stack_parameters_know_that_a_rule_is_in_utc(

@@ -3,8 +3,9 @@
 ::
 
     python -m worker.aws.stack_parameters poll-payments production.env StartBy=launcher
+    python -m worker.aws.stack_parameters shared production.env
 
-`aws cloudformation deploy` takes them by `--parameter-overrides file://…`.
+The second prints those of the stack that jobs share. `aws cloudformation deploy` takes them by `--parameter-overrides file://…`.
 """
 
 import json
@@ -25,7 +26,17 @@ from worker.schedule import Cron, Every
 
 FOLDER = Path("task-definitions")
 
-_USAGE = "usage: python -m worker.aws.stack_parameters JOB [values.env] [Name=value…]"
+SHARED = "shared"
+FROM_VARIABLES = {
+    "DatabaseUrlArn": "DATABASE_URL_ARN",
+    "SlackWebhookUrlArn": "SLACK_WEBHOOK_URL_ARN",
+    "DatadogApiKeyArn": "DD_API_KEY_ARN",
+    "DatadogSite": "DD_SITE",
+    "DatadogEnv": "DD_ENV",
+}
+"""The shared stack's parameters that task definitions know as variables."""
+
+_USAGE = "usage: python -m worker.aws.stack_parameters JOB|shared [values.env] [Name=value…]"
 _RETRY_SHARE = 0.8
 _SHORTEST_RETRY, _LONGEST_RETRY = timedelta(minutes=1), timedelta(hours=1)
 _FINE, _COARSE = timedelta(minutes=5), timedelta(hours=1)
@@ -69,7 +80,7 @@ def longest(schedule: Every | Cron) -> timedelta | None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print them as CloudFormation's JSON and give 0; on faults, say all of them on stderr and give 2."""
+    """Print them as JSON that every version of the AWS command line takes, and give 0; on faults, say all of them on stderr and give 2."""
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(f"{_USAGE}\n\n{__doc__}")
         return 0 if arguments else 2
@@ -78,22 +89,25 @@ def main(arguments: Sequence[str]) -> int:
     except Faults as error:
         sys.stderr.write("".join(f"{fault}\n" for fault in error.faults))
         return 2
-    sys.stdout.write(
-        json.dumps([{"ParameterKey": key, "ParameterValue": value} for key, value in found.items()], indent=2)
-    )
-    sys.stdout.write("\n")
+    sys.stdout.write(json.dumps([f"{key}={value}" for key, value in found.items()], indent=2) + "\n")
     return 0
 
 
 def _chosen(name: str, said: given.Given) -> dict[str, str]:
-    job = registry.load(name)
-    found = parameters(job, _secrets(FOLDER / f"{name}.json", said.every()))
-    known, faults = _known(FOLDER / "job.yaml"), []
-    for key, value in said.every().items():
-        if key in known:
-            found[key] = value
-        elif not key.isupper():
-            faults.append(f"{key}={value}: the job's stack has no such parameter; it has {', '.join(known)}")
+    values = said.every()
+    known, others = _known(SHARED), _known("job")
+    found = _shared(values)
+    if name != SHARED:
+        job = registry.load(name)
+        known, others = others, known
+        found = parameters(job, _secrets(FOLDER / f"{name}.json", values))
+    camel = {key: value for key, value in values.items() if not key.isupper()}
+    faults = [
+        f"{key}={value}: no stack has such a parameter; this one has {', '.join(known)}"
+        for key, value in camel.items()
+        if key not in (*known, *others)
+    ]
+    found |= {key: value for key, value in camel.items() if key in known}
     if found.get("ScheduledBy") == "rule" and found["ScheduleZone"] != "UTC":
         faults.append(
             f"ScheduledBy=rule: a rule knows UTC alone, and {name} runs by {found['ScheduleZone']}: use scheduler"
@@ -101,6 +115,14 @@ def _chosen(name: str, said: given.Given) -> dict[str, str]:
     if faults:
         raise Faults(faults)
     return found
+
+
+def _shared(values: Mapping[str, str]) -> dict[str, str]:
+    """Derive what the shared stack is given from what jobs are given; the functions keep runs in PostgreSQL where there is one."""
+    found = {key: _whole(values[name]) for key, name in FROM_VARIABLES.items() if name in values}
+    if "RUN_TABLE" in values and "DATABASE_URL_ARN" not in values:
+        found["RunTable"] = values["RUN_TABLE"]
+    return found | ({"Name": values["Shared"]} if "Shared" in values else {})
 
 
 def _secrets(definition: Path, values: Mapping[str, str]) -> list[str]:
@@ -111,9 +133,10 @@ def _secrets(definition: Path, values: Mapping[str, str]) -> list[str]:
     return filled
 
 
-def _known(template: Path) -> list[str]:
+def _known(template: str) -> list[str]:
     """Name a template's parameters."""
-    section = template.read_text(encoding="utf-8").partition("\nParameters:\n")[2].partition("\nConditions:\n")[0]
+    text = (FOLDER / f"{template}.yaml").read_text(encoding="utf-8")
+    section = re.split(r"^(?=\w)", text.partition("\nParameters:\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     return re.findall(r"^  (\w+):$", section, re.MULTILINE)
 
 

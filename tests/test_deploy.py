@@ -1,0 +1,142 @@
+"""`make deploy`: the real AWS command line against a local AWS; a plan first, then the order that runs in flight bear."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from aws import REGION, Aws, local_aws
+from definitions import FILES, ROOT, values
+
+DEPLOY = ROOT / "task-definitions" / "deploy"
+CLI = Path(sys.executable).with_name("aws")
+
+
+class Account(NamedTuple):
+    """A local account with what the shared stack needs, and the values of a release into it."""
+
+    aws: Aws
+    values: Path
+    code: Path
+
+    def deploy(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Release something there."""
+        own = {"AWS": str(CLI), "PYTHON": sys.executable, "AWS_DEFAULT_REGION": REGION, "AWS_PAGER": ""}
+        whole = os.environ | self.aws.environment | own | environment
+        command = [str(DEPLOY), arguments[0], str(self.values), *arguments[1:]]
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=whole,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """Give an account with a network, a bucket, and the shared stack, which was planned and then deployed."""
+    folder = tmp_path_factory.mktemp("release")
+    (folder / "functions-x86_64-0123456789abcdef.zip").write_bytes(b"PK\x05\x06" + 18 * b"\0")
+    with local_aws("cloudformation_child.py") as aws:
+        ec2 = aws.client("ec2")
+        given = {name: value for file in FILES.values() for name, value in values(file.read_text()).items()}
+        given = {name: value for name, value in given.items() if not name.endswith("ROLE_ARN") and name != "IMAGE"}
+        given["VpcId"] = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        given["PrivateSubnetIds"] = ",".join(each["SubnetId"] for each in ec2.describe_subnets()["Subnets"][:2])
+        given["DatabaseSecurityGroupId"] = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        given["FunctionsBucket"] = aws.bucket()
+        (folder / "test.env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+        yield Account(aws, folder / "test.env", next(folder.glob("*.zip")))
+
+
+@pytest.fixture(scope="module")
+def shared(account: Account) -> Account:
+    """Deploy the shared stack."""
+    done = account.deploy("shared", str(account.code), YES="1")
+    assert done.returncode == 0, done.stderr
+    return account
+
+
+def definition(aws: Aws, name: str) -> dict[str, Any]:
+    """Give the latest revision of a task definition."""
+    found: dict[str, Any] = aws.client("ecs").describe_task_definition(taskDefinition=name)["taskDefinition"]
+    return found
+
+
+@pytest.mark.soak  # the command line takes half a second a call
+def test_deploy_without_a_yes_shows_the_plan_alone(account: Account, tmp_path: Path) -> None:
+    """Where nobody can be asked it says what would change, changes nothing, and ends with 0."""
+    other = tmp_path / "other.env"  # moto takes one change set for a stack that is not there yet
+    other.write_text(account.values.read_text() + "Shared=other\n")
+    done = account._replace(values=other).deploy("shared", str(account.code))
+    assert done.returncode == 0, done.stderr
+    assert "AWS::Lambda::Function" in done.stdout
+    assert "Nothing was changed" in done.stdout
+    names = [each["FunctionName"] for each in account.aws.client("lambda").list_functions()["Functions"]]
+    assert "other-launcher" not in names
+
+
+def test_deploy_shared_makes_the_functions(shared: Account) -> None:
+    """All three, of the code that was put into the bucket."""
+    functions = shared.aws.client("lambda").list_functions()["Functions"]
+    assert {each["FunctionName"] for each in functions} == {"batch-launcher", "batch-reporter", "batch-auditor"}
+    launcher = next(each for each in functions if each["FunctionName"] == "batch-launcher")
+    assert launcher["Environment"]["Variables"]["DATABASE_URL_ARN"].startswith("arn:aws:secretsmanager:")
+    assert "RUN_TABLE" not in launcher["Environment"]["Variables"]
+
+
+def test_deploy_migrates_before_it_registers(shared: Account) -> None:
+    """The stack, then the migration by the new image under a family of its own, and then the revision that starts use."""
+    done = shared.deploy("poll-payments", "ecs-batch-worker:1.2.3", YES="1", PARAMETERS="StartBy=launcher")
+    assert done.returncode == 0, done.stderr
+    steps = [line.removeprefix("== ") for line in done.stdout.splitlines() if line.startswith("== ")]
+    assert steps[2:] == ["stack batch-poll-payments", "migrate", "register"]
+    aws = shared.aws
+    registered = definition(aws, "poll-payments")
+    assert registered["containerDefinitions"][0]["image"].endswith("/batch-worker:1.2.3")
+    assert definition(aws, "poll-payments-migrate")["containerDefinitions"] == registered["containerDefinitions"]
+    stacks = aws.client("cloudformation").describe_stacks(StackName="batch-poll-payments")["Stacks"]
+    given = {each["ParameterKey"]: each["ParameterValue"] for each in stacks[0]["Parameters"]}
+    assert (given["Schedule"], given["StartBy"], given["Shared"]) == ("rate(5 minutes)", "launcher", "batch")
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0]["Outputs"]}
+    assert outputs["ExecutionRoleArn"] == registered["executionRoleArn"]
+    assert outputs["TaskRoleArn"] == registered["taskRoleArn"]
+    [task] = aws.client("ecs").list_tasks(cluster="batch", family="poll-payments-migrate")["taskArns"]
+    [ran] = aws.client("ecs").describe_tasks(cluster="batch", tasks=[task])["tasks"]
+    assert ran["group"] == "migrate"
+    assert ran["overrides"]["containerOverrides"] == [{"name": "worker", "command": ["migrate"]}]
+
+
+@pytest.mark.soak  # the command line takes half a second a call
+def test_deploy_registers_nothing_after_a_failed_migration(shared: Account, tmp_path: Path) -> None:
+    """Starts go on with the revision before; the message says which task to look at."""
+    broken = tmp_path / "aws"
+    broken.write_text(f'#!/bin/sh\ncase "$*" in *exitCode*) echo 1 ;; *) exec {CLI} "$@" ;; esac\n')
+    broken.chmod(0o755)
+    done = shared.deploy("daily-report", "ecs-batch-worker:1.2.3", YES="1", AWS=str(broken))
+    assert done.returncode == 1
+    assert "the migration ended with 1, no revision was registered; what it said is in /ecs/daily-report" in done.stderr
+    families = shared.aws.client("ecs").list_task_definition_families(familyPrefix="daily-report")["families"]
+    assert families == ["daily-report-migrate"]
+
+
+@pytest.mark.parametrize(
+    ("job", "parameters", "said"),
+    [
+        ("poll-payment", "", "did you mean 'poll-payments'?"),
+        ("daily-report", "StrtBy=x", "no stack has such a parameter"),
+    ],
+)
+def test_deploy_says_what_is_wrong_before_it_asks_aws(account: Account, job: str, parameters: str, said: str) -> None:
+    """A typo ends it before any change set is made."""
+    done = account.deploy(job, "registry/worker:1", PARAMETERS=parameters, YES="1")
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "plan" not in done.stdout
