@@ -29,7 +29,7 @@ class Share(Scope):
 class DeliverWebhooks(Job[Share]):
     """A message is `{"url": "https://…", "payload": {…}}`; what is posted is the payload, its `webhook-id` the message id.
 
-    Started by the launcher for the queue's backlog, as many tasks as that needs, not by a schedule. A webhook arrives once or more:
+    Started by the launcher for the queue's backlog, up to four tasks, each of which keeps to PER_HOST. A webhook arrives once or more:
     receivers tell by its id. What is refused for good (4xx, 410 among them) or too often goes to the dead-letter queue.
     WEBHOOK_TARGETS=any, for tests, lets it post to private addresses and by http.
     """
@@ -39,7 +39,7 @@ class DeliverWebhooks(Job[Share]):
     retry = Retry(attempts=6, first=1, longest=60)
     errors = ErrorBudget(share=0.5, tolerated=0.05)
     one_per_scope, max_tasks = True, 4
-    backlog = Backlog(queue="WEBHOOK_QUEUE_URL", per_task=2_000)
+    backlog = Backlog(queue="WEBHOOK_QUEUE_URL", per_task=250)
     secrets = ("WEBHOOK_SECRET",)
     environment = {"WEBHOOK_QUEUE_URL": None, "WEBHOOK_TARGETS": "public"}
 

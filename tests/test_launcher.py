@@ -140,6 +140,7 @@ async def test_launch_with_other_words_than_the_dead_launcher_attaches(world: Wo
     await world.sql(forget)
     assert isinstance(await world.launch(started_by="a third"), Known)
     await world.sql(forget)
+    world.ecs.forget(first.task_arn)
     meant = await world.launch(trigger="hand")
     assert isinstance(meant, Launched)
     assert (meant.launch.number, meant.task_arn != first.task_arn) == (2, True)

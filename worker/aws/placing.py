@@ -83,13 +83,13 @@ class Placing:
 
     async def _theirs(self, conflict: Permanent) -> str:
         """Give the task that has the token: it was asked for with other words, by an earlier launcher of the same launch."""
-        response = getattr(conflict.__cause__, "response", {})
-        answer = await self._calls(
-            "ecs", "describe_tasks", cluster=self._cluster, tasks=response.get("resourceIds") or [""]
-        )
+        arns = getattr(conflict.__cause__, "response", {}).get("resourceIds")
+        if not arns:
+            raise conflict
+        answer = await self._calls("ecs", "describe_tasks", cluster=self._cluster, tasks=arns)
         for task in answer["tasks"]:
             return _living(task)
-        raise conflict
+        raise TaskOver(arns[0])  # ECS forgets a task some time after its end
 
     async def there(self, launch_id: str, certain: bool = True) -> str | None:
         """Find the living task of a launch, whatever RunTask has said; `certain`: raises Transient where that cannot be told."""

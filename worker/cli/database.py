@@ -50,11 +50,12 @@ async def reading(found: Settings) -> AsyncIterator[RunReader]:
 
 @asynccontextmanager
 async def launching(found: Settings) -> AsyncIterator[PostgresLaunches]:
-    """Lend the launches to a launcher. Raises Faults where the database refuses, or lacks them; Transient where it is away."""
+    """Lend the launches to a launcher. Raises Faults where the database refuses or lacks them, or is away."""
     async with Link(_url(found), "launches") as link:
-        if await version(link) < migrations()[-1].version:
-            raise Faults([_NOT_MADE])
-        yield PostgresLaunches(link)
+        with _told(link, "the launches"):
+            if await version(link) < migrations()[-1].version:
+                raise Faults([_NOT_MADE])
+            yield PostgresLaunches(link)
 
 
 @asynccontextmanager
