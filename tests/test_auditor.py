@@ -11,7 +11,7 @@ from aws import Aws
 from endings import TASK, an_event
 from examples import a_summary
 from store_worlds import StoreWorld, granted, postgres_world
-from stored import a_claim
+from stored import a_claim, do
 from watch_room import Room, begun, room
 
 from worker import Cron, Every, Job, minutes
@@ -127,12 +127,31 @@ async def test_auditor_counts_only_a_whole_success(outside: Room, run: dict[str,
     assert await audited(outside, OFTEN, minutes(30)) == ["late/poll-payments"]
 
 
+async def moved(outside: Room, **columns: datetime) -> None:
+    """Have the run begin or end at another time."""
+    changes = ", ".join(f"{name} = '{when.isoformat()}'" for name, when in columns.items())
+    await do(outside.world.reader._link, f"UPDATE worker.runs SET {changes}")  # type: ignore[attr-defined]
+
+
 async def test_auditor_waits_for_a_run_that_began_late(outside: Room) -> None:
     """It has its timeout, whenever it began."""
-    patient = a_job(Every(minutes=5), timedelta(hours=2))
-    await audited(outside, patient, -timedelta(hours=3))
+    await audited(outside, OFTEN, timedelta())
     await begun(outside.world)
-    assert await audited(outside, patient, timedelta(hours=1)) == []
+    await moved(outside, created_at=NOW + minutes(25))
+    assert await audited(outside, OFTEN, minutes(40)) == []
+    assert await audited(outside, OFTEN, minutes(50)) == ["late/poll-payments"]
+
+
+async def test_auditor_takes_no_run_of_yesterday_for_that_of_today(outside: Room) -> None:
+    """Yesterday's was gone on with today, and succeeded: today's is missing all the same."""
+    await audited(outside, NIGHTLY, timedelta())
+    wanted = due(NIGHTLY, NOW + timedelta(days=2))
+    assert wanted is not None
+    await ended(outside, "yesterday")
+    await moved(outside, created_at=wanted.since - timedelta(days=1), ended_at=wanted.since + minutes(10))
+    assert await audited(outside, NIGHTLY, timedelta(days=2)) == ["late/poll-payments"]
+    await moved(outside, created_at=wanted.since)
+    assert await audited(outside, NIGHTLY, timedelta(days=2)) == []
 
 
 async def test_auditor_says_once_that_a_worker_died_and_has_no_successor(run_store: StoreWorld, aws: Aws) -> None:

@@ -187,6 +187,25 @@ async def test_reporter_alerts_though_the_run_store_is_down_and_keeps_the_event(
         assert len(outside.datadog.points) == 1
 
 
+async def test_reporter_starts_nothing_again_in_the_dark(outside: Room) -> None:
+    """Whether 75 was a deadline is for the run store to say."""
+    await outside.doors.books.reader._link.close()  # type: ignore[attr-defined]
+    outside.doors.books.reader._link.url = "postgresql://postgres@127.0.0.1:1/away"  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="the run store did not tell"):
+        await report(an_event("the database was away"), outside.doors)
+    assert outside.asked == []
+
+
+async def test_reporter_starts_a_run_again_once_though_its_event_comes_late(outside: Room) -> None:
+    """The task that was started again is over by then."""
+    event = an_event("Spot, killed after two minutes", startedBy="")
+    await report(event, outside.doors)
+    [live] = await outside.world.launches[0].live()
+    await report(an_event("all done", taskArn="arn:second", startedBy=live.id), outside.doors)
+    await report(event, outside.doors)
+    assert len(outside.asked) == 1
+
+
 async def test_reporter_keeps_the_event_where_sns_is_down(outside: Room) -> None:
     """The alert is the one that must not be lost; what was done meanwhile is not done twice."""
     broken = replace(outside.doors.found, alerts_topic="arn:aws:sns:eu-central-1:123456789012:gone")
