@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from aws import Aws, local_aws
 from dynalite import dynalite
+from function_server import Functions, functions
 from local_ecs import LocalEcs, local_ecs
 from local_stack import SYSTEM
 from store_worlds import StoreWorld, dynamodb_world, postgres_world
@@ -74,6 +75,13 @@ def fresh_ecs(ecs_server: LocalEcs, monkeypatch: pytest.MonkeyPatch) -> Iterator
     ecs_server.fresh()
     yield ecs_server
     assert ecs_server.troubles() == []
+
+
+@pytest.fixture(scope="session")
+def lambdas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    """Give the session's AWS Lambda."""
+    with functions(tmp_path_factory.mktemp("functions")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,7 @@ if __name__ == "__main__":
     calls: dict[str, Callable[..., Any]] = {
         "plant": engine.plant,
         "strike": engine.strike,
+        "release": engine.release,
         "forget": engine.forget,
         "troubles": engine.troubles,
         "state_machines": state_machines(port),

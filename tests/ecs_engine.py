@@ -17,7 +17,7 @@ from ecs_limits import check_run
 from ecs_metadata import Metadata
 from ecs_secrets import environment
 from ecs_task import Task
-from ecs_trouble import FAILURES, REFUSALS, STARTS, STRIKES, Strike
+from ecs_trouble import FAILURES, REFUSALS, SLOW, STARTS, STRIKES, Strike
 from moto.ecs.exceptions import ECSException, InvalidParameterException
 from moto.ecs.models import ecs_backends
 
@@ -47,7 +47,7 @@ class LocalEngine:
 
     def plant(self, trouble: str, call: str = "RunTask") -> None:
         """Have the next call fail like this; planted troubles wait in line."""
-        if trouble not in {**FAILURES, **REFUSALS, **STARTS}:
+        if trouble not in {**FAILURES, **REFUSALS, **STARTS, SLOW: ""}:
             raise ValueError(f"no trouble is called {trouble!r}")
         with self._lock:
             self._troubles.append((call, trouble))
@@ -55,6 +55,10 @@ class LocalEngine:
     def strike(self, arn: str, kind: str) -> None:
         """Have a running task end like this."""
         self._tasks[arn].end(STRIKES[kind])
+
+    def release(self, arn: str) -> None:
+        """Let a slow task start."""
+        self._tasks[arn].released.set()
 
     def forget(self, arn: str) -> None:
         """Know a task no more, as ECS does some time after its end."""
@@ -91,6 +95,8 @@ class LocalEngine:
                 self._tokens[cluster.name, asked["clientToken"]] = (_fingerprint(asked), tasks)
         answer = {"tasks": [dict(task.described) for task in tasks], "failures": []}
         for task in tasks:
+            if trouble != SLOW:
+                task.released.set()
             task.start(partial(self._environment, task), STARTS.get(trouble or ""))
         return _failed(trouble) if trouble == "ghost" else answer
 

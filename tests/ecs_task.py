@@ -36,6 +36,8 @@ class Task:
         self._changed, self._lock = changed, threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._strike: Strike | None = None
+        self.released = threading.Event()
+        """Set once the task may go on from PENDING."""
         self._containers = definition.container_definitions
         self.described = _described(arn, definition, asked)
         overrides = self.described["overrides"]["containerOverrides"]
@@ -63,6 +65,7 @@ class Task:
     def _live(self, environment: Callable[[], dict[str, str]], trouble: str | None) -> None:
         self._become("PROVISIONING")
         self._become("PENDING")
+        self.released.wait()
         try:
             variables = environment()
         except CannotResolve as error:

@@ -28,6 +28,10 @@ STARTS = {
 """Why a task that RunTask has answered never runs its container: stopCode TaskFailedToStart, no exit code."""
 
 
+SLOW = "slow start"
+"""A task that stays PENDING until it is released."""
+
+
 class Strike(NamedTuple):
     """What kills a running task, and what DescribeTasks says of it afterwards."""
 

@@ -17,15 +17,15 @@ DIRECT, LAUNCHER = '"containerOverrides"', '"job"'
 """What the input holds of a schedule that starts the task itself, or that asks the launcher."""
 
 
-def by_scheduler(job: str, time: str, start_by: str = LAUNCHER) -> dict[str, Any]:
-    """Give the input of Scheduler's target, fired for a time."""
+def by_scheduler(job: str, time: str, start_by: str = LAUNCHER, **parameters: str) -> dict[str, Any]:
+    """Give the input of Scheduler's target, fired for a time, in a stack with these parameters."""
     text = _one("AWS::Scheduler::Schedule", "Input", start_by)
-    return _filled(text, job, {"aws.scheduler.scheduled-time": time})
+    return _filled(text, {"Job": job} | parameters, {"aws.scheduler.scheduled-time": time})
 
 
 def by_rule(job: str, time: str, start_by: str = LAUNCHER) -> dict[str, Any]:
     """Give the input of the scheduled rule's target, fired at a time."""
-    return _filled(_one("AWS::Events::Rule", "InputTemplate", start_by), job, {"time": time})
+    return _filled(_one("AWS::Events::Rule", "InputTemplate", start_by), {"Job": job}, {"time": time})
 
 
 def stopped_tasks(cluster: str) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def _texts(node: Any, field: str, inside: bool = False) -> Iterator[str]:
         yield node
 
 
-def _filled(template: str, job: str, attributes: dict[str, str]) -> dict[str, Any]:
-    parameters = {name: str(about.get("Default", "")) for name, about in _JOB["Parameters"].items()} | {"Job": job}
+def _filled(template: str, given: dict[str, str], attributes: dict[str, str]) -> dict[str, Any]:
+    parameters = {name: str(about.get("Default", "")) for name, about in _JOB["Parameters"].items()} | given
     for name, value in parameters.items():
         template = template.replace(f"${{{name}}}", value)
     for name, value in attributes.items():

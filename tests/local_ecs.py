@@ -56,7 +56,7 @@ class LocalEcs(Aws):
 
     def secret(self, name: str, value: str) -> str:
         """Keep a secret in Secrets Manager; give its ARN."""
-        arn: str = self._secrets.create_secret(Name=f"{self.cluster}/{name}", SecretString=value)["ARN"]
+        arn: str = self._secrets.create_secret(Name=f"{name}-{secrets.token_hex(4)}", SecretString=value)["ARN"]
         return arn
 
     def run(self, definition: str, *command: str, **asked: Any) -> str:
@@ -121,6 +121,10 @@ class LocalEcs(Aws):
     def strike(self, arn: str, kind: str) -> None:
         """Have a running task end like this."""
         self._ask("strike", arn, kind)
+
+    def release(self, arn: str) -> None:
+        """Let a task go on that was planted to start slowly."""
+        self._ask("release", arn)
 
     def forget(self, arn: str) -> None:
         """Know a task no more."""

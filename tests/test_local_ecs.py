@@ -170,6 +170,18 @@ async def test_local_ecs_gives_a_field_of_a_secret_and_a_parameter(local_ecs: Lo
     assert any("SLACK_BOT_TOKEN is set but SLACK_CHANNEL is not" in fault for fault in faults), faults
 
 
+async def test_local_ecs_task_starts_slowly_and_is_stopped_before(local_ecs: LocalEcs, definition: str) -> None:
+    """PENDING until it is released; stopped by then, its container never runs."""
+    local_ecs.plant("slow start")
+    arn = local_ecs.run(definition, "list")
+    await local_ecs.until(arn, "PENDING")
+    local_ecs.ecs.stop_task(cluster=local_ecs.cluster, task=arn)
+    local_ecs.release(arn)
+    task = await local_ecs.until(arn, "STOPPED")
+    assert task["stopCode"] == "UserInitiated"
+    assert "exitCode" not in task["containers"][0]
+
+
 def answer(local_ecs: LocalEcs, definition: str, **asked: Any) -> dict[str, Any]:
     """Call RunTask."""
     about = {"launchType": "FARGATE", "networkConfiguration": NETWORK, "overrides": command("list"), **asked}
