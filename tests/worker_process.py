@@ -45,6 +45,11 @@ class Worker:
         """Read on until the attempt has begun."""
         return await self.line(lambda line: "started" in line["event"])
 
+    @property
+    def pid(self) -> int:
+        """Give its process id."""
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal. Not by its transport: that would look for the end, and take it from asyncio."""
         os.kill(self._process.pid, number)

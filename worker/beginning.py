@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from worker.claim import Answer, Granted, Held, Over
 from worker.errors import DatabaseAway, Faults, Transient
 from worker.parts import Parts
-from worker.source import Acknowledging, Key, Source
+from worker.shards import Shard
+from worker.source import Acknowledging, Bounds, Divisible, Key, Source
 from worker.verdict import Verdict
 
 T = TypeVar("T")
@@ -17,6 +18,10 @@ T = TypeVar("T")
 _NO_TRANSACTION = (
     "{job} writes inside the page commit, which needs PostgreSQL: set DATABASE_URL, "
     "or say idempotent = True in its class if write goes elsewhere and may be repeated"
+)
+_INDIVISIBLE = (
+    "{job} cannot be worked on in shards: its source, by {order}, cannot be divided; "
+    "a PostgreSQL query, a whole DynamoDB scan and the objects of an S3 prefix can"
 )
 _LOOKS = 20
 """So often is a holder looked at while it is watched."""
@@ -44,6 +49,11 @@ class Beginning:
         checked = await self._unless_stopped(self._check())
         if checked is None:
             return Idle(Verdict.INTERRUPTED, f"{self._parts.stop.reason}, while everything was checked")
+        if self._claim.shard is not None:
+            bounds = await self._unless_stopped(self._bounds(self._claim.shard))
+            if bounds is None:
+                return Idle(Verdict.INTERRUPTED, f"{self._parts.stop.reason}, while it was found out where to divide")
+            self._claim = replace(self._claim, bounds=bounds)
         answer: Answer | Idle = await self._patiently(lambda: self._parts.store.claim(self._claim))
         while isinstance(answer, Held):
             answer = await self._watch(answer)
@@ -55,6 +65,13 @@ class Beginning:
             return Idle(Verdict.ALREADY_DONE, f"it {answer.verdict.word} at {answer.ended_at:%Y-%m-%d %H:%M:%S %Z}")
         return answer
 
+    async def _bounds(self, shard: Shard) -> Bounds:
+        """Give where the run is divided; where nobody has begun with it yet, find out: whoever claims first decides."""
+        store, source = self._parts.store, self._parts.source
+        assert isinstance(source, Divisible), "it was checked"
+        known = await self._patiently(lambda: store.bounds(self._claim))
+        return await self._patiently(lambda: source.bounds(shard.of)) if known is None else known
+
     async def _check(self) -> bool:
         """Find every fault at once: schema, query, and what the job itself checks."""
         parts = self._parts
@@ -63,6 +80,8 @@ class Beginning:
         job_check = [asyncio.create_task(self._check_job())] if opened else []
         if parts.job.write is not None and not (parts.job.idempotent or parts.store.transactional):
             faults.append(_NO_TRANSACTION.format(job=parts.run.job))
+        if parts.shard is not None and not isinstance(parts.source, Divisible):
+            faults.append(_INDIVISIBLE.format(job=parts.run.job, order=parts.source.order))
         try:
             faults += await self._patiently(parts.store.check)
             faults += await self._check_source(opened)
@@ -166,6 +185,12 @@ class Beginning:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._parts.stop.wait(), seconds)
+
+
+def narrow(granted: Granted, parts: Parts) -> None:
+    """Have a shard's source read its part alone."""
+    if parts.shard is not None and granted.bounds is not None and isinstance(parts.source, Divisible):
+        parts.source.narrow(parts.shard.number, parts.shard.of, granted.bounds)
 
 
 def checkpoint(granted: Granted, source: Source) -> tuple[Key | None, list[Key]]:

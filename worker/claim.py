@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
+from worker.errors import Faults
 from worker.events import History, Summary
 from worker.ledger import Batch, Committed, Writing
 from worker.scope import Scope, secrets, shown, whole
-from worker.source import JsonKey
+from worker.shards import Shard
+from worker.source import Bounds, JsonKey
 from worker.tally import Tally
 from worker.verdict import Verdict
 
@@ -29,6 +31,20 @@ def nothing_to_replay(run_id: str, selected: Selection) -> str:
         f" with key {selected.key!r}" if selected.key else ""
     )
     return f"{run_id} has no dead letter{narrowed}: python -m worker runs show {run_id} lists them"
+
+
+def shard_id(run_id: str, number: int) -> str:
+    """Give the name of a run's shard: no run key has a slash in it."""
+    return f"{run_id}/{number}"
+
+
+def divided_otherwise(run_key: str, shards: int | None) -> Faults:
+    """Refuse to divide a run otherwise than it was."""
+    if shards is None:
+        return Faults([f"run key {run_key!r} was begun without shards: say it without them, or use another key"])
+    return Faults(
+        [f"run key {run_key!r} is a run in {shards} shards: say --shards {shards}, --shard I/{shards} or another key"]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +68,18 @@ class Claim:
     """Work on the run's dead letters alone."""
     restart: bool = False
     """Begin anew, whatever the run has reached before."""
+    shard: Shard | None = None
+    """Work on this part of the run alone."""
+    bounds: Bounds | None = None
+    """Of a shard: the boundaries that it has found, frozen where it is the first to claim one of the run."""
 
     @property
     def run_id(self) -> str:
+        """Give the name of the run, or of its shard."""
+        return self.whole_id if self.shard is None else shard_id(self.whole_id, self.shard.number)
+
+    @property
+    def whole_id(self) -> str:
         """Give the run's name."""
         return f"{self.job}:{self.run_key}"
 
@@ -80,6 +105,8 @@ class Granted:
     """Which replay of the run's dead letters this is; None: it is an attempt at the run itself."""
     whole: bool = True
     """Whether all of the run's records will have been worked on when the attempt is: not if it replays a run that was cut short."""
+    bounds: Bounds | None = None
+    """Of a shard: where the run is divided, the same for all shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +185,28 @@ class Store(Protocol):
         """Commit a page."""
         ...
 
-    async def end(self, summary: Summary) -> None:
-        """Close the attempt and give the lease back."""
+    async def end(self, summary: Summary) -> Summary | None:
+        """Close the attempt and give the lease back; of the shard that was the last to end, give the whole run's summary."""
+        ...
+
+    async def bounds(self, claim: Claim) -> Bounds | None:
+        """Give where a run in shards is divided; None where nobody has claimed one of them yet."""
+        ...
+
+    async def worked(self, connection: Any) -> bool:
+        """Note, in the last page commit, that all records were worked on; tell whether that is so of the whole run."""
+        ...
+
+    async def told(self, run_id: str) -> None:
+        """Note that the whole run's summary is out."""
+        ...
+
+    async def bury(self, run_id: str, shard: int, task_arn: str | None = None) -> Summary | None:
+        """Take a shard for ended whose process is known to be dead, and is not going to be started again.
+
+        With its task's ARN, only where no later attempt has begun. Give the whole run's summary where all shards have ended
+        with it, or where it was the one that died before it could tell.
+        """
         ...
 
     async def history(self, claim: Claim) -> History | None:

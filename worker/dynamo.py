@@ -79,6 +79,10 @@ class Capacity:
         self._rest = 0.0
         self._each = 1.0
 
+    def share(self, parts: int) -> None:
+        """Hold to one of so many parts of the limit."""
+        self._per_second = None if self._per_second is None else self._per_second / parts
+
     def affordable(self, items: int) -> int:
         """Give how many of these items a request may look at to stay about within a second's units."""
         return items if self._per_second is None else max(1, min(items, int(self._per_second / self._each)))

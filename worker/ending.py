@@ -1,12 +1,10 @@
 """How an attempt ended: the verdict on it, and the command that comes next."""
 
-import shlex
-
 from worker.engine import Engine
 from worker.errors import DatabaseAway, LeaseLost
 from worker.mask import Mask
 from worker.parts import Parts
-from worker.scope import as_text, encode, secrets
+from worker.scope import as_flags, encode, secrets
 from worker.source import Acknowledging
 from worker.verdict import Verdict
 
@@ -26,7 +24,7 @@ def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
         return Verdict.ABORTED, engine.ledger.overdrawn
     if not engine.complete:
         return Verdict.INTERRUPTED, parts.stop.reason or "stopped"
-    tally, budget = engine.ledger.run_tally, parts.job.errors
+    tally, budget = engine.ledger.run_tally, parts.errors
     if not budget.tolerates(tally):
         return (
             Verdict.COMPLETED_WITH_FAILURES,
@@ -46,8 +44,9 @@ def next_command(parts: Parts, verdict: Verdict) -> str | None:
         return f"python -m worker replay {run.run_id}"
     if verdict not in _GOES_ON:
         return None
-    scope = [f"--scope {shlex.quote(f'{name}={as_text(value)}')}" for name, value in encode(run.scope).items()]
-    return " ".join(["python -m worker", run.job, f"--run-key {run.run_key}", *scope])
+    shard = [f"--shard {parts.shard}"] if parts.shard else []
+    flags = as_flags(encode(run.scope))
+    return " ".join(["python -m worker", run.job, f"--run-key {run.run_key}", *shard, *flags])
 
 
 _GOES_ON = (Verdict.INTERRUPTED, Verdict.ABORTED, Verdict.CRASHED, Verdict.LEASE_LOST)

@@ -39,6 +39,7 @@ VARIABLES = (
     Variable("CORRELATION_ID", "one name for the launch in ECS (startedBy), the run store and all logs", "none"),
     Variable("SCHEDULED_TIME", "the time that the run was scheduled for, for logs and reports", "none"),
     Variable("STARTED_BY", "who asked for the run, for logs and reports", "none"),
+    Variable("SHARD", "I/N: work on one of N parts of the run, from 1/N to N/N; the flag --shard wins"),
     Variable("JOB_<FIELD>", "a scope field of the job: JOB_MERCHANT_ID=42; flags win"),
     Variable("STOP_TIMEOUT", "seconds between SIGTERM and SIGKILL, at least 3: the container's stopTimeout", "30"),
     Variable("WORKER_RATE", "overrides the job's rate limit, calls a second; 0 for none"),
@@ -103,6 +104,7 @@ class Settings:
     correlation_id: str | None = None
     scheduled_time: str | None = None
     started_by: str | None = None
+    shard: str | None = None
     stop_timeout_s: float = 30.0
     rate: float | None = None
     concurrency: int | None = None
@@ -156,6 +158,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         correlation_id=reader.text("CORRELATION_ID"),
         scheduled_time=reader.text("SCHEDULED_TIME"),
         started_by=reader.text("STARTED_BY"),
+        shard=reader.text("SHARD"),
         stop_timeout_s=reader.number("STOP_TIMEOUT", 30.0, least=3),
         rate=reader.optional("WORKER_RATE", least=0),
         concurrency=reader.whole("WORKER_CONCURRENCY", least=1),

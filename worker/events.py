@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -71,6 +71,8 @@ class Start:
     started_at: datetime
     before: Tally = field(default_factory=Tally)
     """What the attempts before this one have committed."""
+    tolerated: float = 0.0
+    """The share of failed records, 0 to 1, with which the run succeeds all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,16 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardEnd:
+    """How one shard of a run ended, over all its attempts."""
+
+    shard: str
+    verdict: Verdict
+    detail: str
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """How the attempt ended: everything that the reports say. Memory in bytes, CPU in seconds of one core."""
 
@@ -166,6 +178,8 @@ class Summary:
     """What the job and its source have counted beside the records."""
     next_command: str | None = None
     """The command that comes next: resume, replay."""
+    shards: tuple[ShardEnd, ...] = ()
+    """Of a run in shards, told once the last of them has ended: all of them."""
 
     @property
     def exit_code(self) -> int:
@@ -193,6 +207,9 @@ class Reporter:
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Hear how it ended, and send what is to be sent within that many seconds."""
+
+    async def closed(self, summary: Summary, budget_s: float) -> None:
+        """Hear, after the end of a shard that was the last, how the whole run ended."""
 
 
 class Reporters(Reporter):
@@ -224,7 +241,14 @@ class Reporters(Reporter):
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Tell everybody how it ended, at the same time, and wait no longer than the budget and a little."""
-        endings = [asyncio.create_task(reporter.ended(summary, budget_s)) for reporter in self._reporters]
+        await self._within(budget_s, [reporter.ended(summary, budget_s) for reporter in self._reporters])
+
+    async def closed(self, summary: Summary, budget_s: float) -> None:
+        """Tell everybody how the whole run ended."""
+        await self._within(budget_s, [reporter.closed(summary, budget_s) for reporter in self._reporters])
+
+    async def _within(self, budget_s: float, telling: Iterable[Coroutine[Any, Any, None]]) -> None:
+        endings = [asyncio.create_task(told) for told in telling]
         if not endings:
             return
         _, late = await asyncio.wait(endings, timeout=budget_s + _GRACE_S)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.budget import ErrorBudget
 from worker.claim import Claim, Selection, Store, lease_of
 from worker.events import Cause, Reporter, Task
 from worker.job import Job, Run
@@ -11,6 +12,7 @@ from worker.limits import Limits
 from worker.mask import Mask
 from worker.rate import RateLimit
 from worker.scope import shown, whole
+from worker.shards import Shard
 from worker.source import Source
 from worker.stop import Stop, StopPlan
 
@@ -41,6 +43,8 @@ class Parts:
     restart: bool = False
     wait: bool = False
     """Where the run is going on already: follow it to its end instead of ending at once."""
+    shard: Shard | None = None
+    """Which part of the run it works on; `limits` are its share already."""
     lasting: bool = True
     """Whether the run store outlives the attempt, so that there is a run to go on with."""
     connect_timeout_s: float = 60.0
@@ -82,7 +86,19 @@ class Parts:
             version=self.version,
             replay=self.replay,
             restart=self.restart,
+            shard=self.shard,
         )
+
+    @property
+    def errors(self) -> ErrorBudget:
+        """Give what may fail."""
+        return self.job.errors if self.shard is None else self.shard.budget(self.job.errors)
+
+    @property
+    def most_affected(self) -> int | None:
+        """Give how many changes the run, or its shard, may make over all its attempts."""
+        most: int | None = self.job.max_affected if self.max_affected is None else self.max_affected
+        return most if most is None or self.shard is None else self.shard.share(most)
 
     def masked(self, texts: Iterable[str]) -> list[str]:
         """Give texts without secrets, each once."""

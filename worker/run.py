@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from worker import beside, process
-from worker.beginning import Beginning, Idle, checkpoint
+from worker.beginning import Beginning, Idle, checkpoint, narrow
 from worker.claim import Granted
 from worker.ending import broken, judged, next_command
 from worker.engine import Engine
@@ -23,6 +23,7 @@ from worker.ledger import Ledger
 from worker.parts import Parts
 from worker.replay import DeadLetters
 from worker.scope import shown
+from worker.shard_reports import tell_whole
 from worker.sink import PageCommits
 from worker.source import Acknowledging, JsonKey, Key, Record
 from worker.tally import Tally
@@ -44,6 +45,7 @@ class _Attempt:
         self._start = self._introduce(None)
         self._engine: Engine | None = None
         self._samples: Sequence[str] = ()
+        self._whole: Summary | None = None
 
     async def make(self) -> Summary:
         try:
@@ -62,6 +64,7 @@ class _Attempt:
         self._start = self._introduce(begun)
         self._began = asyncio.get_running_loop().time()  # watching another attempt is not our work
         try:
+            narrow(begun, parts)
             after, open_keys = checkpoint(begun, parts.source)
         except Faults as faults:
             await self._close(self._summary(Verdict.NOT_STARTED, str(faults)))
@@ -85,10 +88,10 @@ class _Attempt:
             keeps_records=isinstance(source, Acknowledging) and granted.replay is None,
             mends=granted.replay is not None,
             encode=source.encode,
-            budget=parts.job.errors,
+            budget=parts.errors,
             before=granted.before,
             forgiven=granted.forgiven,
-            max_affected=parts.job.max_affected if parts.max_affected is None else parts.max_affected,
+            max_affected=parts.most_affected,
             mask=parts.mask,
             on_group=parts.reporter.failed,
         )
@@ -129,7 +132,10 @@ class _Attempt:
     def _identity(self, record: Record, granted: Granted) -> str:
         """Make a record's idempotency key: the same in every attempt at the run, another in each replay of its failures."""
         source = self._parts.source
-        named = [self._parts.run.run_id, granted.replay or 0, source.encode(source.key(record))]
+        replay: int | str = granted.replay or 0
+        if replay and self._parts.shard:
+            replay = f"{self._parts.shard}, {replay}"  # the run itself has replays of its own
+        named = [self._parts.run.run_id, replay, source.encode(source.key(record))]
         return hashlib.sha256(msgspec.json.encode(named)).hexdigest()[:40]
 
     async def _gone(self, keys: Sequence[JsonKey]) -> None:
@@ -168,16 +174,28 @@ class _Attempt:
     async def _finish(self, verdict: Verdict, detail: str) -> Summary:
         """Close the attempt in the run store, and report. A run that the store does not know to be over is not over."""
         parts = self._parts
-        history = None
-        try:
-            async with asyncio.timeout(0 if parts.stop else _HISTORY_S):
-                history = await parts.store.history(parts.claim())
-        except Exception as error:  # noqa: BLE001 - a summary without it is a summary
-            parts.run.log.debug("no comparison with earlier runs: %r", error)
+        history = await self._history() if parts.shard is None else None
         summary = self._summary(verdict, detail, history)
         if not await self._close(summary) and verdict.finished:
             summary = self._summary(Verdict.INTERRUPTED, "all is done, but the run store could not be told", history)
-        return await self._report(summary)
+        await self._report(summary)
+        await self._report_whole()
+        return summary
+
+    async def _history(self) -> History | None:
+        parts = self._parts
+        try:
+            async with asyncio.timeout(0 if parts.stop else _HISTORY_S):
+                return await parts.store.history(parts.claim())
+        except Exception as error:  # noqa: BLE001 - a summary without it is a summary
+            parts.run.log.debug("no comparison with earlier runs: %r", error)
+        return None
+
+    async def _report_whole(self) -> None:
+        """Report the run of all shards, where this was the last of them to end."""
+        if self._whole is not None:
+            whole = replace(self._whole, history=await self._history())
+            await tell_whole(self._parts.store, whole, self._parts.reporter, self._parts.plan.report)
 
     async def _close(self, summary: Summary) -> bool:
         """Close the attempt in the run store: with the run's patience, from a stop on within the stop plan's time; tell whether it did."""
@@ -201,7 +219,8 @@ class _Attempt:
         pause = 0.1
         while True:
             try:
-                return await self._parts.store.end(summary)
+                self._whole = await self._parts.store.end(summary)
+                return
             except Transient as error:
                 self._parts.run.log.warning("waiting for the database: %s", error)
             await asyncio.sleep(pause)
@@ -232,6 +251,7 @@ class _Attempt:
             scope=shown(run.scope),
             dry_run=run.dry_run,
             max_records=parts.max_records,
+            shard=str(parts.shard) if parts.shard else None,
             replay=granted.replay if granted else None,
             resumed_from=granted.cursor if granted else None,
             source=f"by {parts.source.order}; {parts.source.promise.value}",
@@ -244,6 +264,7 @@ class _Attempt:
             version=parts.version,
             started_at=datetime.now(UTC),
             before=granted.before if granted else Tally(),
+            tolerated=parts.job.errors.tolerated,
         )
 
     def _summary(

@@ -77,6 +77,10 @@ class RunView:
     """Filled in where one run is asked for."""
     faults: tuple[str, ...] = ()
     """Why its last attempt could not start."""
+    shards: int | None = None
+    """How many parts it is worked on in; None: it is not divided."""
+    parts: "tuple[RunView, ...]" = ()
+    """Those of them that were begun, filled in where one run is asked for; each with its number in its name: `job:run-key/3`."""
 
     @property
     def live(self) -> bool:

@@ -1,5 +1,6 @@
 """The typed parameters that narrow a run, validated by one model wherever they come from."""
 
+import shlex
 import types
 import typing
 from collections.abc import Mapping
@@ -85,6 +86,11 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def as_flags(fields: Mapping[str, Any]) -> list[str]:
+    """Say fields, as JSON values, in flags that a shell takes."""
+    return [f"--scope {shlex.quote(f'{name}={as_text(value)}')}" for name, value in fields.items()]
 
 
 def encode(scope: Scope) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class PageCommits:
     def _and_finish(self, writing: Writing) -> Writing:
         async def finishing(results: Sequence[Result], connection: Any, careful: bool) -> Wrote:
             wrote = await writing(results, connection, careful)
-            if not wrote.refused:
+            if not wrote.refused and await self._parts.store.worked(connection):
                 await self._finish(self._parts.run, connection)
             return wrote
 

@@ -14,6 +14,10 @@ JsonKey: TypeAlias = list[Any]
 """A key as the run store and the messages hold it."""
 
 
+Bounds: TypeAlias = list[JsonKey]
+"""Keys that divide records in their order: a part has those after one of them, up to and with the next."""
+
+
 class Promise(Enum):
     """What a source can say about reading each record once."""
 
@@ -66,6 +70,27 @@ class Source(Protocol):
     async def records(self, keys: Sequence[Key]) -> Sequence[Record]:
         """Read the records with these keys afresh; what is gone, or no longer selected, is left out."""
         ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """What a source also answers to if several shards may read a part of it each. It is checked before."""
+
+    async def bounds(self, parts: int) -> Bounds:
+        """Find the keys that divide the records into so many parts of about equal size; fewer where there are fewer records."""
+        ...
+
+    def narrow(self, number: int, parts: int, bounds: Bounds) -> None:
+        """Read one of so many parts alone, from now on; they count from 1."""
+        ...
+
+
+def part(number: int, parts: int, bounds: Bounds) -> tuple[JsonKey | None, JsonKey | None] | None:
+    """Give the key after which a part begins and the one with which it ends, None for an open side; None for a part without records."""
+    last = min(parts, len(bounds) + 1)
+    if number > last:
+        return None
+    return bounds[number - 2] if number > 1 else None, bounds[number - 1] if number < last else None
 
 
 @runtime_checkable

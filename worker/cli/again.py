@@ -36,6 +36,8 @@ def resumed(job: type[Job[Any]], options: argparse.Namespace) -> argparse.Namesp
     run = asyncio.run(_unfinished(job.name))
     options.scope = [*_scope(job, run, options.scope), *options.scope]
     options.run_key = run.run_key
+    if run.shards and not (options.shard or options.shards or os.environ.get("SHARD")):
+        options.shards = run.shards
     return options
 
 

@@ -148,6 +148,13 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the latest run that is not over, in its scope"
     )
+    parser.add_argument(
+        "--shard", metavar="I/N", help="work on one of N parts of the run that --run-key names, from 1/N to N/N (SHARD)"
+    )
+    parser.add_argument(
+        "--shards", type=_positive, metavar="N", help="work on the run in N processes, which share limits and budgets"
+    )
+    parser.add_argument("--tell", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--wait", action="store_true", help="if the run is going on already, follow it to its end")
     parser.set_defaults(replay=None, max_affected=None)
     parser.add_argument("--restart", action="store_true", help="begin the run anew, whatever it has reached before")

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,6 +34,7 @@ from worker.report import logs
 from worker.report.tracer import missing
 from worker.run import attempt
 from worker.scope import Scope, parse, secrets, variable
+from worker.shards import Shard
 from worker.signals import Signals
 from worker.source import Connecting, Source
 from worker.stop import Stop, StopPlan
@@ -53,6 +55,8 @@ def work(name: str, argv: Sequence[str], signals: Signals) -> int:
         from worker.cli.again import resumed
 
         options = resumed(job, options)
+    if options.shards and (options.shard or options.max_records):
+        raise Faults(["--shards makes all parts of a whole run: it goes neither with --shard nor with --max-records"])
     if options.twice and not options.local:
         raise Faults(["--twice goes with --local: elsewhere, start the job again"])
     if not options.local:
@@ -69,7 +73,7 @@ def work(name: str, argv: Sequence[str], signals: Signals) -> int:
 def _again(job: type[Job[Any]], options: argparse.Namespace) -> int:
     """Make another run of the same."""
     signals = Signals()  # those of the first attempt are deaf since it ended
-    if _limits(job, settings()).rate:
+    if limits_of(job, settings()).rate:
         time.sleep(1)  # the simulated provider's window: two attempts do not share their limits
     options.run_key = run_key.made_up("again")  # the first one's is done
     return make(job, options, signals)
@@ -77,6 +81,43 @@ def _again(job: type[Job[Any]], options: argparse.Namespace) -> int:
 
 def make(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> int:
     """Make an attempt as the options and the environment say; give the exit code."""
+    if options.shards:
+        from worker.cli.shards import make_in_shards
+
+        return make_in_shards(job, options, signals)
+    start = started(job, options)
+    if isinstance(start, int):
+        return start
+    reporting, traces = reporter(start.found, job.name, start.mask, options.tell)
+    logs.context(**start.named)
+    catch_the_uncaught()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(_attempt(job, start, options, signals, reporting, traces))
+        except Faults as refused:
+            return tell(refused, start.mask)
+
+
+@dataclass(frozen=True)
+class Started:
+    """What the options and the environment say of a run, checked."""
+
+    found: Settings
+    room: Room
+    run: Run[Any]
+    shard: Shard | None
+    mask: Mask
+
+    @property
+    def named(self) -> dict[str, str | None]:
+        """Give what every log line says of it."""
+        shard = str(self.shard) if self.shard else None
+        told = {"job": self.run.job, "run_id": self.run.run_id, "shard": shard}
+        return told | {"correlation_id": self.found.correlation_id}
+
+
+def started(job: type[Job[Any]], options: argparse.Namespace) -> Started | int:
+    """Read options and environment; the exit code where they are wrong, which was told then."""
     faults: list[str] = []
     found = _collected(faults, settings) or Settings(
         database_url=os.environ.get("DATABASE_URL"), run_table=os.environ.get("RUN_TABLE")
@@ -85,40 +126,34 @@ def make(job: type[Job[Any]], options: argparse.Namespace, signals: Signals) -> 
     key = _collected(faults, lambda: _key(options, found))
     kept, plain = _job_environment(job, faults)
     mask = Mask([found.database_url, found.replica_url, found.slack_webhook_url, found.slack_bot_token, *kept.values()])
+    shard = _collected(faults, lambda: _shard(options, found))
     store = _collected(faults, lambda: room(found))
     faults += missing(found)
     if faults or scope is None or key is None or store is None:
         return tell(Faults(faults), mask)
     for secret in secrets(scope):
         mask.add(secret)
-    reporting, traces = reporter(found, job.name, mask)
-    logs.context(job=job.name, run_id=f"{job.name}:{key}", correlation_id=found.correlation_id)
-    _catch_the_uncaught()
     run: Run[Any] = Run(job.name, key, scope, dry_run=options.dry_run, secrets=kept, environment=plain)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        try:
-            return runner.run(_attempt(job, run, found, store, options, mask, signals, reporting, traces))
-        except Faults as refused:
-            return tell(refused, mask)
+    return Started(found, store, run, shard, mask)
 
 
 async def _attempt(
     job: type[Job[Any]],
-    run: Run[Any],
-    found: Settings,
-    room: Room,
+    start: Started,
     options: argparse.Namespace,
-    mask: Mask,
     signals: Signals,
     reporting: Reporter,
     traces: "Traces | None",
 ) -> int:
+    run, found, shard = start.run, start.found, start.shard
     asyncio.get_running_loop().set_exception_handler(logs.log_uncaught_in_loop)
     stop = Stop()
     signals.hand_to(stop)
+    if options.tell is not None:
+        _stop_without_parent(stop)
     task = await metadata.task(found)
     run.database_url = found.database_url or ""
-    run.limits = limits = _limits(job, found)
+    run.limits = limits = limits_of(job, found) if shard is None else shard.limits(limits_of(job, found))
     rates = _rates(limits)
     run.permits = {name: rate.acquire for name, rate in rates.items()}
     working = job()
@@ -128,12 +163,12 @@ async def _attempt(
             job=working,
             run=run,
             source=await _source(working, run, found, opened),
-            store=await opened.enter_async_context(room.opened(found, job.name)),
+            store=await opened.enter_async_context(start.room.opened(found, job.name)),
             limits=limits,
             rates=rates,
             stop=stop,
             plan=StopPlan.within(found.stop_timeout_s),
-            mask=mask,
+            mask=start.mask,
             task=task,
             cause=Cause(
                 trigger=found.trigger,
@@ -150,6 +185,7 @@ async def _attempt(
             replay=options.replay,
             restart=options.restart,
             wait=options.wait,
+            shard=shard,
             lasting=not options.local,
             connect_timeout_s=found.connect_timeout_s,
             patience_s=found.database_budget_s,
@@ -158,6 +194,17 @@ async def _attempt(
             traces.wrap(parts)
         summary = await attempt(parts)
     return summary.exit_code
+
+
+def _stop_without_parent(stop: Stop) -> None:
+    """Stop when standard input ends, which the process that has started all shards keeps open: nobody would stop them after it."""
+    loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def ended() -> None:
+        loop.remove_reader(stdin)
+        stop.ask("the process that started it has ended")
+
+    loop.add_reader(stdin, ended)
 
 
 def _referred(found: Settings) -> dict[str, str]:
@@ -209,6 +256,21 @@ def _key(options: argparse.Namespace, found: Settings) -> str:
     return run_key.choose(options.run_key or found.run_key, dry_run=options.dry_run, max_records=options.max_records)
 
 
+def _shard(options: argparse.Namespace, found: Settings) -> Shard | None:
+    """Give the part of the run that is asked for. Raises Faults where it could not be the part of a run that others work on, too."""
+    if options.replay or options.shards or not (asked := options.shard or found.shard):
+        return None
+    shard = Shard.parse(asked)
+    key = options.run_key or found.run_key
+    if not key:
+        raise Faults([f"shard {shard} is a part of a run that has a name: give all its shards the same --run-key"])
+    if options.max_records:
+        raise Faults(["--max-records cannot go with shards: a canary is one process's"])
+    if options.dry_run and run_key.choose(key, dry_run=True) != key:
+        raise Faults(["a dry run gets a key of its own, which its shards must share: --dry-run goes with --shards"])
+    return shard
+
+
 def _job_environment(job: type[Job[Any]], faults: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Read the variables that the job declares: its secrets, and the others."""
     kept = {name: os.environ.get(name, "") for name in job.secrets}
@@ -237,7 +299,8 @@ async def _source(job: Job[Any], run: Run[Any], found: Settings, opened: AsyncEx
     return source
 
 
-def _limits(job: type[Job[Any]], found: Settings) -> Limits:
+def limits_of(job: type[Job[Any]], found: Settings) -> Limits:
+    """Give the limits of a run, as the environment changes them. Raises Faults."""
     try:
         return job.limits.tuned(concurrency=found.concurrency, rate=found.rate, page_size=found.page_size)
     except ValueError as error:
@@ -257,6 +320,7 @@ def _links(found: Settings, run: Run[Any], log_url: str | None) -> dict[str, str
     return links
 
 
-def _catch_the_uncaught() -> None:
+def catch_the_uncaught() -> None:
+    """Log what nobody catches."""
     sys.excepthook = logs.log_uncaught
     threading.excepthook = logs.log_uncaught_in_thread

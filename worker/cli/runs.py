@@ -45,12 +45,15 @@ def show_run(options: argparse.Namespace) -> int:
         f"  status    {run.status}{f': {run.detail}' if run.detail else ''}",
         f"  scope     {words.scope(run.scope)}",
         f"  records   {words.counts(tally)}",
-        f"  cursor    {run.cursor if run.cursor is not None else 'at the start'}",
+        f"  cursor    {'each shard has its own' if run.shards else 'at the start' if run.cursor is None else run.cursor}",
         "",
     )
     _table(
         ("ATTEMPT", "VERDICT", "STARTED (UTC)", "TOOK", "READ", "DONE", "FAILED", "WHERE"), map(_attempt, run.attempts)
     )
+    if run.parts:
+        _print("", f"{len(run.parts)} of {run.shards} shards have begun:")
+        _table(("SHARD", "STATUS", "ATTEMPTS", "TOOK", "READ", "DONE", "SKIPPED", "FAILED"), map(_part, run.parts))
     if letters:
         _print("", f"dead letters{f' (the first {_LETTERS})' if len(letters) == _LETTERS else ''}:")
         _table(("KEY", "TYPE", "TRIES", "LAST (UTC)", "MESSAGE"), map(_letter, letters))
@@ -85,6 +88,15 @@ def _row(run: RunView) -> Sequence[str]:
         *counts,
         words.scope(run.scope),
     )
+
+
+def _part(part: RunView) -> Sequence[str]:
+    tally = Tally.from_json(part.tally)
+    number = part.run_id.rpartition("/")[2]
+    status = f"{part.status}{f': {part.detail}' if part.detail else ''}"[:_LONGEST]
+    took = words.duration(part.duration_s) if part.duration_s is not None else ""
+    counts = (f"{count:,}" for count in (tally.read, tally.done, tally.skips, tally.failed))
+    return (number, status, str(part.attempt), took, *counts)
 
 
 def _attempt(attempt: AttemptView) -> Sequence[str]:

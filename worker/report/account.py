@@ -54,7 +54,9 @@ class Account:
         start, tally = summary.start, summary.tally
         if start.attempt > 1:
             yield f"all {start.attempt} attempts", self._clean(words.counts(summary.run_tally))
-        yield "run", self._clean(start.run_id) + (f", shard {self._clean(start.shard)}" if start.shard else "")
+        part = f", shard {start.shard}" if start.shard else ""
+        part = f", {len(summary.shards)} shards" if summary.shards else part
+        yield "run", self._clean(start.run_id + part)
         if start.scope:
             yield "scope", self._clean(words.scope(start.scope))
         yield "took", f"{words.duration(summary.duration_s)} at {words.rate(summary.rate)}"
@@ -83,6 +85,8 @@ class Account:
         """Give what is told in lines of its own, title by title: failures, and what a dry run would have changed."""
         if failures := self.failures():
             yield "failures", failures
+        if shards := words.shards(self._summary):
+            yield "shards", [self._clean(line) for line in shards]
         if would := words.would(self._summary):
             yield would, [self._clean(sample) for sample in self._summary.samples]
 

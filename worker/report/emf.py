@@ -45,7 +45,12 @@ class EmfReporter(Reporter):
         _log.setLevel(logging.INFO)  # LOG_LEVEL=warning must not silence the alarms' ground
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
-        """Log the line."""
+        """Log the line; of a run in shards, that is for `closed`: one shard that succeeded is no success."""
+        if summary.start.shard is None:
+            await self.closed(summary, budget_s)
+
+    async def closed(self, summary: Summary, budget_s: float) -> None:
+        """Log the one line of a run in shards."""
         if not summary.start.dry_run and summary.start.max_records is None and summary.start.replay is None:
             _log.info("metrics", extra=metrics(summary, self._env))
 

@@ -63,6 +63,17 @@ class LogReporter(Reporter):
         told = ": ".join(filter(None, [words.headline(summary), summary.detail]))
         _log.log(level, "%s", told, extra=_end(summary))
 
+    async def closed(self, summary: Summary, budget_s: float) -> None:
+        """Log how the run of all shards ended; `verdict` is this process's own."""
+        told = ": ".join(filter(None, [words.headline(summary), summary.detail]))
+        end = {
+            "run_verdict": summary.verdict.word,
+            "run_tally": summary.run_tally.to_json(),
+            "shards": _shards(summary),
+        }
+        level = _LEVELS.get(summary.verdict, logging.ERROR)
+        _log.log(level, "all shards: %s", told, extra=end | {"next_command": summary.next_command})
+
 
 def log_failure(group: ErrorGroup) -> None:
     """Log a failed record and its kind; of a bug in the job, with its stack."""
@@ -126,5 +137,13 @@ def _end(summary: Summary) -> dict[str, Any]:
         "links": summary.links or None,
         "samples": [words.shortened(sample, _LONGEST_SAMPLE) for sample in summary.samples] or None,
         "next_command": summary.next_command,
+        "shards": _shards(summary) or None,
     }
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _shards(summary: Summary) -> list[dict[str, Any]]:
+    return [
+        {"shard": end.shard, "verdict": end.verdict.word, "detail": end.detail, "tally": end.tally.to_json()}
+        for end in summary.shards
+    ]

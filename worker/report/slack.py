@@ -48,7 +48,19 @@ class SlackReporter(Reporter):
         self._mask = mask
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
-        """Post the message within the budget."""
+        """Post the message; return when it is posted or refused, or when the budget is spent.
+
+        Of a run in shards, that is for `closed`; for those that find another run going on the first one speaks.
+        """
+        shard = summary.start.shard
+        if shard is None or (not summary.verdict.worked and shard.startswith("1/")):
+            await self._post_message(summary, budget_s)
+
+    async def closed(self, summary: Summary, budget_s: float) -> None:
+        """Post the one message of a run in shards."""
+        await self._post_message(summary, budget_s)
+
+    async def _post_message(self, summary: Summary, budget_s: float) -> None:
         written = message(summary, self._mask)
         if written is not None:
             await deliver(self._post, written, budget_s, self._mask)

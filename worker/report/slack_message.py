@@ -26,6 +26,7 @@ _ONE_LINE = (Verdict.OVERLAPPED, Verdict.ALREADY_RUNNING)
 
 _SHOWN_GROUPS = 3
 _SHOWN_SAMPLES = 5
+_SHOWN_SHARDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class _Writer:
             lines.append(f"*Left*  about {left:,} of {summary.total:,}")
         if summary.start.attempt > 1:
             lines.append(f"*All {summary.start.attempt} attempts*  {self._words(words.counts(summary.run_tally))}")
+        lines += [f"*Shards*  {self._words(line)}" for line in words.shards(summary)[:_SHOWN_SHARDS]]
         return section("\n".join(lines))
 
     def _fields(self) -> Block:

@@ -47,6 +47,13 @@ class TextReporter(Reporter):
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Write the summary."""
+        self._write(summary)
+
+    async def closed(self, summary: Summary, budget_s: float) -> None:
+        """Write the summary of a run in shards."""
+        await self.ended(summary, budget_s)
+
+    def _write(self, summary: Summary) -> None:
         try:
             text = "\n".join(lines(Account(summary, self._mask), summary.verdict))
             self.stream.write(

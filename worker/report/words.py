@@ -51,6 +51,16 @@ def counters(counted: dict[str, float]) -> str:
     )
 
 
+def shards(summary: Summary) -> list[str]:
+    """Say how the shards of a run ended, a line for each that did not succeed: `3/8 aborted: 12 records failed …`; none where all did."""
+    other = [end for end in summary.shards if not end.verdict.finished]
+    well = len(summary.shards) - len(other)
+    lines = [
+        f"{end.shard} {end.verdict.word}{f': {end.detail}' if end.detail else ''}, {counts(end.tally)}" for end in other
+    ]
+    return [f"{well} of {len(summary.shards)} succeeded", *lines] if other else []
+
+
 def would(summary: Summary) -> str | None:
     """Say how much a dry run would have changed: `would have changed 4,900 records`; None for any other run."""
     if not summary.start.dry_run:

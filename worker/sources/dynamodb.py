@@ -1,6 +1,6 @@
 """Read a DynamoDB table or index by Scan or Query.
 
-A source is one segment of a parallel scan, for each segment has a position of its own: several are several runs, or shards.
+A source is one segment of a parallel scan, for each segment has a position of its own: a shard reads one, of a scan that names none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.job import Run
 from worker.sources.dynamodb_asked import Asked
-from worker.sources.dynamodb_items import DynamoDBItems
+from worker.sources.dynamodb_items import DynamoDBItems, DynamoDBScan
 
 
 def scan(
@@ -43,7 +43,9 @@ def scan(
         projection=projection,
         how={"ConsistentRead": consistent, **part},
     )
-    return DynamoDBItems(run, asked, f", segment {segment} of {of}" if part else "", rcu)
+    if part:
+        return DynamoDBItems(run, asked, f", segment {segment} of {of}", rcu)
+    return DynamoDBScan(run, asked, "", rcu)
 
 
 def query(

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ from worker.boto import Client
 from worker.dynamo import Capacity, described, key_names, until_processed
 from worker.errors import Faults, Permanent, Transient
 from worker.job import Run
-from worker.source import JsonKey, Key, Page, Promise, Record
+from worker.source import Bounds, JsonKey, Key, Page, Promise, Record
 from worker.sources.dynamodb_asked import Asked
 
 _BATCH = 100
@@ -165,3 +166,19 @@ class DynamoDBItems:
         except Permanent as error:
             return [f"DynamoDB refuses the job's {self._asked.operation} of {self._asked.table!r}: {error}"]
         return []
+
+
+class DynamoDBScan(DynamoDBItems):
+    """A scan of a whole table or index, which shards read by segments: DynamoDB divides it, nobody else needs to."""
+
+    async def bounds(self, parts: int) -> Bounds:
+        """Find none: there are segments."""
+        return []
+
+    def narrow(self, number: int, parts: int, bounds: Bounds) -> None:
+        """Read one segment alone."""
+        part = {"Segment": number - 1, "TotalSegments": parts}
+        self._asked = replace(self._asked, how={**self._asked.how, **part})
+        self._pages = self._asked.pages(self._key)
+        self._capacity.share(parts)
+        self.order += f", segment {number - 1} of {parts}"

@@ -11,7 +11,9 @@ import msgspec
 
 from worker.database import Link, is_refused, said
 from worker.errors import Permanent
-from worker.source import JsonKey, Key, Page, Promise, Record
+from worker.source import Bounds, JsonKey, Key, Page, Promise, Record, part
+from worker.sources.postgres_parts import divide
+from worker.sources.postgres_sql import Statements
 
 _DECODE: dict[str, Callable[[Any], Any]] = {
     "int2": int,
@@ -58,10 +60,21 @@ class PostgresQuery:
         self.order = ", ".join(self._columns) + (" desc" if self._descending else "")
         self._decoders: tuple[Callable[[Any], Any], ...] = ()
         self._one = self._columns[0] if len(self._columns) == 1 else None
-        self._sql = _Statements(sql.strip().rstrip(";"), len(arguments), self._columns, self._descending)
+        self._sql = Statements(sql.strip().rstrip(";"), len(arguments), self._columns, self._descending)
         self._link: Link | None = None
         self._aside: Link | None = None
         self._primary: Link | None = None
+
+    async def bounds(self, parts: int) -> Bounds:
+        """Find the keys that divide the rows into parts of equal size; where counting them takes too long, from a sample."""
+        return await divide(self._aside_link, self._sql, self._arguments, parts, self.encode)
+
+    def narrow(self, number: int, parts: int, bounds: Bounds) -> None:
+        """Read one part alone; the job's own SQL stays as it is."""
+        ends = part(number, parts, bounds)
+        after, until = (None if end is None else self.decode(end) for end in ends or (None, None))
+        self._sql = self._sql.within(after, until, nothing=ends is None)
+        self._arguments = (*self._arguments, *(after or ()), *(until or ()))
 
     def connect(self, link: Link, aside: Link, primary: Link | None = None) -> None:
         """Read through this link, and count, which may take its time, through the one aside.
@@ -76,6 +89,11 @@ class PostgresQuery:
         """Give the link that `connect` was given."""
         assert self._link is not None, "the front door connects a source before it is read"
         return self._link
+
+    @property
+    def _aside_link(self) -> Link:
+        assert self._aside is not None, "the front door connects a source before it is read"
+        return self._aside
 
     def key(self, record: Record) -> Key:
         """Give the values of the key columns."""
@@ -128,8 +146,7 @@ class PostgresQuery:
     async def count(self, after: Key | None) -> int | None:
         """Count the rows after a key, for at most two seconds; then give the planner's estimate."""
         sql, position = (self._sql.count, ()) if after is None else (self._sql.count_next, after)
-        assert self._aside is not None, "the front door connects a source before it is read"
-        async with self._aside.using() as connection, connection.transaction(readonly=True):
+        async with self._aside_link.using() as connection, connection.transaction(readonly=True):
             await connection.execute(f"SET LOCAL statement_timeout = {_COUNT_TIMEOUT_MS}")
             try:
                 async with connection.transaction():
@@ -191,33 +208,3 @@ def _column(name: str) -> tuple[str, bool]:
     if column and direction.lower() in ("asc", "desc"):
         return column.strip(), direction.lower() == "desc"
     return name.strip(), False
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-class _Statements:
-    """The job's SELECT, wrapped for each of the questions."""
-
-    def __init__(self, sql: str, arguments: int, columns: Sequence[str], descending: bool) -> None:
-        order = ", ".join(f"{_quoted(name)}{' DESC' if descending else ''}" for name in columns)
-        names = ", ".join(map(_quoted, columns))
-        marks = ", ".join(f"${arguments + number}" for number in range(1, len(columns) + 1))
-        beyond = f"({names}) {'<' if descending else '>'} ({marks})"
-        rows = f"(\n{sql}\n) AS source"
-        limit = arguments + len(columns) + 1
-        self._names, self._arguments, self._rows = names, arguments, rows
-        self.all, self.all_next = f"SELECT * FROM {rows}", f"SELECT * FROM {rows} WHERE {beyond}"
-        self.first = f"{self.all} ORDER BY {order} LIMIT ${arguments + 1}"
-        self.next = f"{self.all_next} ORDER BY {order} LIMIT ${limit}"
-        nulls = " OR ".join(f"{_quoted(name)} IS NULL" for name in columns)
-        self.nulls = f"SELECT EXISTS (SELECT FROM {rows} WHERE {nulls})"
-        self.count = f"SELECT count(*) FROM {rows}"
-        self.count_next = f"SELECT count(*) FROM {rows} WHERE {beyond}"
-        self.by_key = ""
-
-    def learn(self, types: Sequence[str]) -> None:
-        """Complete what needs the key columns' types."""
-        arrays = ", ".join(f"${self._arguments + number}::{name}[]" for number, name in enumerate(types, 1))
-        self.by_key = f"SELECT * FROM {self._rows} WHERE ({self._names}) IN (SELECT * FROM unnest({arrays}))"

@@ -10,13 +10,15 @@ from worker.errors import Permanent
 from worker.job import Run
 from worker.lines import Form
 from worker.objects import described, head
-from worker.source import JsonKey, Key, Page, Promise, Record
+from worker.source import Bounds, JsonKey, Key, Page, Promise, Record, part
 from worker.sources.s3_lines import S3Lines
 
 _LISTED = 1_000
 """Objects that one listing gives at most."""
 _COUNTED = 10
 """Listings that counting may take; whoever has more objects does without."""
+_DIVIDED = 1_000
+"""Listings that dividing may take."""
 _AT_ONCE = 16
 
 
@@ -105,6 +107,8 @@ class S3Objects(_S3):
         if any(moment is not None and moment.tzinfo is None for moment in (since, until)):
             raise ValueError("since and until need a time zone: datetime.now(UTC)")
         self._prefix, self._suffix, self._since, self._until = prefix, suffix or "", since, until
+        self._first: str | None = None
+        self._last: str | None = None
         self.order = f"key of s3://{bucket}/{prefix}"
 
     async def check(self) -> list[str]:
@@ -120,6 +124,28 @@ class S3Objects(_S3):
         """List the next objects; what is not selected may leave none of them."""
         found, beyond = await self._list(after, min(size, _LISTED))
         return Page([record for record in found if self._selects(record)], beyond)
+
+    async def bounds(self, parts: int) -> Bounds:
+        """Find the keys that divide the objects into parts of equal size, by listing them. Raises Permanent for too many."""
+        names: list[str] = []
+        after: Key | None = None
+        for _ in range(_DIVIDED):
+            page = await self.page(after, _LISTED)
+            names += [record["key"] for record in page.records]
+            after = page.after
+            if after is None:
+                places = sorted({len(names) * number // parts for number in range(1, parts)} - {0})
+                return [[names[place - 1]] for place in places]
+        raise Permanent(
+            f"s3://{self._bucket}/{self._prefix} has more than {_DIVIDED * _LISTED:,} objects, too many to be divided by listing "
+            "them: divide them by the scope, into prefixes",
+            "CannotDivide",
+        )
+
+    def narrow(self, number: int, parts: int, bounds: Bounds) -> None:
+        """Read one part alone."""
+        ends = part(number, parts, bounds)
+        self._first, self._last = (None if end is None else end[0] for end in ends or (None, [""]))
 
     async def count(self, after: Key | None) -> int | None:
         """Count by listing, unless there are more than some thousands."""
@@ -140,12 +166,16 @@ class S3Objects(_S3):
         return [record for record in found if record is not None and self._selects(record)]
 
     async def _list(self, after: Key | None, size: int) -> tuple[list[Record], Key | None]:
-        asked = {} if after is None else {"StartAfter": after[0]}
+        start, until = self._first if after is None else after[0], self._last
+        asked = {} if start is None else {"StartAfter": start}
         answer = await self._client.call(
             "list_objects_v2", Bucket=self._bucket, Prefix=self._prefix, MaxKeys=size, **asked
         )
         found = [described(entry["Key"], entry) for entry in answer.get("Contents", ())]
-        return found, self.key(found[-1]) if answer["IsTruncated"] else None
+        beyond = self.key(found[-1]) if answer["IsTruncated"] else None
+        if until is not None and found and found[-1]["key"].encode() >= until.encode():  # S3's order is that of bytes
+            return [record for record in found if record["key"].encode() <= until.encode()], None
+        return found, beyond
 
     def _selects(self, record: Record) -> bool:
         key, written = record["key"], record["last_modified"]

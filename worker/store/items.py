@@ -7,6 +7,7 @@ partition key `pk`      sort key `sk`               what it is
 `<job>:<run key>`       `run`                       the run: checkpoint, counts, whether it is held, its current attempt
 `<job>:<run key>`       `attempt 000001`            an attempt that is over, with its summary
 `<job>:<run key>`       `letter <key> <digest>`     a dead letter
+`<job>:<run key>/<n>`   `run`, `attempt …`          a shard: a run that is in no index, and keeps its dead letters with its run
 `mark <key>`            `mark`                      what reporter or auditor said last of that, and when
 ======================  ==========================  ==================================================================
 
@@ -15,11 +16,11 @@ what seldom changes, so that a commit or a heartbeat writes the table alone. `ex
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -41,19 +42,19 @@ _LONGEST_PLACE = 900
 
 
 class Stamp(NamedTuple):
-    """Names a page commit: the fencing token of the attempt that made it, and its number."""
+    """Names a page commit: the fencing token of the attempt that made it, and its number; of a shard's attempt, which that is."""
 
     token: int
     commit: int
+    shard: int = 0
 
     def __str__(self) -> str:
-        return f"{self.token}/{self.commit}"
+        return f"{self.token}/{self.commit}" + (f"/{self.shard}" if self.shard else "")
 
     @classmethod
     def of(cls, text: str) -> "Stamp":
         """Read a stamp."""
-        token, _, commit = text.partition("/")
-        return cls(int(token), int(commit))
+        return cls(*map(int, text.split("/")))
 
 
 class LeaseItem(msgspec.Struct, kw_only=True, frozen=True):
@@ -63,6 +64,8 @@ class LeaseItem(msgspec.Struct, kw_only=True, frozen=True):
     token: int
     by: str
     """Names the claim that took it, so that one whose answer was lost knows its own."""
+    shared: bool = False
+    """Whether the run's shards hold it together."""
 
 
 class RunItem(msgspec.Struct, kw_only=True, frozen=True):
@@ -72,7 +75,8 @@ class RunItem(msgspec.Struct, kw_only=True, frozen=True):
     job: str
     run_key: str
     lease: str
-    created_at: str
+    created_at: str = ""
+    """Empty for a shard, which keeps it out of the indexes."""
     scope: str = "{}"
     scope_hash: str
     mode: str
@@ -108,10 +112,26 @@ class RunItem(msgspec.Struct, kw_only=True, frozen=True):
     task_arn: str | None = None
     host: str = ""
     version: str = ""
+    # of a shard: the run that it is part of, and its number, from 1
+    parent: str | None = None
+    shard: int = 0
+    # of a run in shards: how many, the keys that divide it, which have not ended, which ended last and has not yet told so, of
+    # which all records were worked on, and the sum of their tallies when it was last closed
+    shards: int | None = None
+    bounds: str = "[]"
+    open_shards: str = "[]"
+    untold: int | None = None
+    worked: str = "[]"
+    summed: str = "{}"
 
-    def happened(self, stamp: str) -> bool:
-        """Tell whether the commit so stamped was made, or came to nothing: killed before, or fenced off."""
-        token, commit = Stamp.of(stamp)
+    @property
+    def home(self) -> str:
+        """Name the run that its dead letters are kept with."""
+        return self.parent or self.pk
+
+    def happened(self, stamp: Stamp) -> bool:
+        """Tell whether this commit was made, or came to nothing: killed before, or fenced off."""
+        token, commit, _ = stamp
         last = self.commits if token == self.token else msgspec.json.decode(self.ends).get(str(token), 0)
         return bool(commit <= last)
 
@@ -151,10 +171,19 @@ def busy(lease: LeaseItem | None, holder: RunItem | None) -> bool:
     return holder.token < lease.token or (holder.token == lease.token and holder.held)
 
 
-def stands(letter: Item, run: RunItem) -> bool:
+Attempted: TypeAlias = Mapping[int, RunItem]
+"""A run, under 0, and those of its shards that matter, under their numbers: who may have written dead letters."""
+
+
+def stands(letter: Item, attempted: Attempted) -> bool:
     """Tell whether a dead letter counts: the commit that it came with was made, and none that mended it."""
     mended = letter.get("mended")
-    return run.happened(letter["failed"]) and not (mended and run.happened(mended))
+    return _happened(letter["failed"], attempted) and not (mended and _happened(mended, attempted))
+
+
+def _happened(stamp: str, attempted: Attempted) -> bool:
+    of = Stamp.of(stamp)
+    return of.shard in attempted and attempted[of.shard].happened(of)
 
 
 def place(key: JsonKey) -> str:

@@ -12,8 +12,9 @@ import msgspec
 from worker.claim import Selection
 from worker.ledger import DeadLetter
 from worker.source import JsonKey
-from worker.store.items import RunItem, Stamp, expiry, place, stands
+from worker.store.items import Attempted, RunItem, Stamp, expiry, place, stands
 from worker.store.table import Item, Table
+from worker.store.table_shards import TableShards
 
 _FIRST, _LAST = "letter ", "letter \U0010ffff"
 
@@ -24,34 +25,45 @@ class Letters:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    async def keep(self, run: RunItem, letters: Iterable[DeadLetter], stamp: Stamp) -> None:
+    async def keep(self, run: RunItem, attempted: Attempted, letters: Iterable[DeadLetter], stamp: Stamp) -> None:
         """Write letters for a commit that is about to be made; again does no harm."""
-        await asyncio.gather(*(self._keep(run, letter, str(stamp)) for letter in letters))
+        await asyncio.gather(*(self._keep(run, attempted, letter, str(stamp)) for letter in letters))
 
     async def mend(self, run: RunItem, keys: Iterable[JsonKey], stamp: Stamp) -> None:
         """Note that letters are none any more, once that commit is made."""
-        changes = {"mended": str(stamp)}
-        await asyncio.gather(*(self._table.update(run.pk, place(key), changes, expect={"pk": run.pk}) for key in keys))
+        home, changes = run.home, {"mended": str(stamp)}
+        await asyncio.gather(*(self._table.update(home, place(key), changes, expect={"pk": home}) for key in keys))
 
-    async def standing(self, run: RunItem, selected: Selection, after: JsonKey | None = None) -> AsyncIterator[Item]:
-        """Give the letters that count, in the order of their sort keys, behind that of a key."""
+    async def standing(
+        self, run: RunItem, attempted: Attempted, selected: Selection, after: JsonKey | None = None
+    ) -> AsyncIterator[Item]:
+        """Give the letters of a run or of a shard that count, in the order of their sort keys, behind that of a key."""
         first = _FIRST if after is None else f"{place(after)} "
-        async for page in self._table.query(("pk", run.pk), sk=(first, _LAST)):
+        async for page in self._table.query(("pk", run.home), sk=(first, _LAST)):
             for item in page:
-                if stands(item, run) and _is_selected(item, selected):
+                mine = not run.shard or item.get("shard") == run.shard
+                if mine and stands(item, attempted) and _is_selected(item, selected):
                     yield item
 
-    async def _keep(self, run: RunItem, letter: DeadLetter, stamp: str) -> None:
+    async def attempted(self, run: RunItem) -> Attempted:
+        """Read who else may have written letters of this run or shard: commits of others that were not made must not count."""
+        shards = TableShards(self._table)
+        if run.parent is None:
+            return {0: run, **await shards.parts(run)}
+        whole = await shards.find(run.parent)
+        return {run.shard: run} if whole is None else {0: whole, run.shard: run}
+
+    async def _keep(self, run: RunItem, attempted: Attempted, letter: DeadLetter, stamp: str) -> None:
         """Write one: alone where there is none, else with the first time and the tries of the one that counts."""
         item = _item(run, letter, stamp)
         if await self._table.put(item, expect={"pk": None}):
             return
         while True:
-            old = await self._table.get(run.pk, item["sk"]) or {"last": stamp}
+            old = await self._table.get(run.home, item["sk"]) or {"last": stamp}
             if old["last"] == stamp:
                 return  # a try of this commit whose answer was lost has written it
-            merged = item | {"revision": old["revision"] + 1}
-            if stands(old, run):
+            merged = item | {"revision": old["revision"] + 1, "shard": run.shard or old.get("shard")}
+            if stands(old, attempted):
                 merged |= {"failed": old["failed"], "first_at": old["first_at"], "tries": old["tries"] + letter.tries}
             if await self._table.put(merged, expect={"revision": old["revision"]}):
                 return
@@ -59,7 +71,7 @@ class Letters:
 
 def _item(run: RunItem, letter: DeadLetter, stamp: str) -> Item:
     return {
-        "pk": run.pk,
+        "pk": run.home,
         "sk": place(letter.key),
         "key": msgspec.json.encode(letter.key).decode(),
         "type": letter.type,
@@ -70,6 +82,7 @@ def _item(run: RunItem, letter: DeadLetter, stamp: str) -> Item:
         "failed": stamp,
         "last": stamp,
         "revision": 1,
+        "shard": run.shard or None,
         "expires": expiry(),
     }
 

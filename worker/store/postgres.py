@@ -5,7 +5,6 @@ was given, so an attempt that lost its lease can write nothing (Kleppmann, "How 
 Time is the database's own.
 """
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,15 +12,18 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from worker.claim import Answer, Claim, Granted, Held, Over, Selection, nothing_to_replay
+from worker.claim import Answer, Claim, Granted, Held, Over, Selection, divided_otherwise, nothing_to_replay
 from worker.database import Link, is_away, is_refused, said, where
 from worker.errors import Faults, LeaseLost, Transient
 from worker.events import History, Summary
 from worker.ledger import Batch, Committed, DeadLetter, Writing, corrected
 from worker.runs import PENDING, RUNNING
-from worker.source import JsonKey
+from worker.shards import Shard
+from worker.source import Bounds, JsonKey
+from worker.store import shard_statements, shards
 from worker.store import statements as sql
 from worker.store.migrate import migrations, version
+from worker.store.texts import json, storable
 from worker.tally import Tally
 from worker.verdict import Verdict
 
@@ -37,7 +39,8 @@ class PostgresStore:
     def __init__(self, link: Link, lease_s: float = 15.0) -> None:
         self._link = link
         self.lease_s = lease_s
-        self._run_id = ""
+        self._run_id = self._whole_id = ""
+        self._shard: Shard | None = None
         self._attempt = self._token = self._commits = 0
         self._prior = ""
         self._replay: int | None = None
@@ -77,26 +80,28 @@ class PostgresStore:
         """
         async with self._transaction() as connection:
             await connection.execute(sql.ONE_CLAIM_AT_A_TIME, claim.lease)
-            row = await _own_row(connection, claim)
-            if row["status"] in _OVER and not claim.restart and claim.replay is None:
-                return Over(Verdict.of(row["status"]), row["ended_at"])
+            for row in await _own_rows(connection, claim):
+                if row["status"] in _OVER and not claim.restart and claim.replay is None:
+                    return Over(Verdict.of(row["status"]), row["ended_at"])
             if claim.replay is not None:
                 await self._check_selection(connection, claim, claim.replay)
-            holder = await connection.fetchrow(sql.HOLDER, claim.lease)
+            holder = await _holder(connection, claim)
             if holder is not None:
                 held = Held(
                     holder["run_id"], holder["attempt"], (holder["token"], holder["heartbeat_at"], holder["commits"])
                 )
                 if successor_of is None or successor_of.sign != held.sign:
                     return held
+                await connection.execute(shard_statements.DEPOSE, held.run_id, None)
+                await connection.execute(shard_statements.CLOSE_DEAD, held.run_id, None)
                 await connection.execute(sql.DEPOSE, held.run_id)
                 await connection.execute(sql.CLOSE_DEAD, held.run_id, held.attempt, Verdict.INTERRUPTED.word)
-                row = await _own_row(connection, claim)
+                row = (await _own_rows(connection, claim))[-1]
             return await self._begin(connection, claim, row["status"])
 
     async def _check_selection(self, connection: "asyncpg.Connection[Any]", claim: Claim, selected: Selection) -> None:
         """Refuse a replay of nothing: it would say that it had succeeded."""
-        if not await connection.fetch(sql.LETTERS, claim.run_id, None, selected.error, selected.key, 1):
+        if not await connection.fetch(sql.LETTERS, claim.run_id, None, selected.error, selected.key, 1, None):
             raise Faults([nothing_to_replay(claim.run_id, selected)])
 
     async def follow(self, run_id: str) -> Verdict | None:
@@ -112,24 +117,28 @@ class PostgresStore:
     async def stand_aside(self, claim: Claim, verdict: Verdict, detail: str) -> None:
         """Record that a run was not begun because another one is going on."""
         async with self._link.using() as connection:
-            await connection.execute(sql.STAND_ASIDE, claim.run_id, verdict.word, _text(detail))
+            for run_id in dict.fromkeys((claim.run_id, claim.whole_id)):
+                await connection.execute(sql.STAND_ASIDE, run_id, verdict.word, storable(detail))
 
     async def letters(self, after: JsonKey | None, size: int) -> Sequence[JsonKey]:
         """Give the keys of the next dead letters that the replay has selected."""
-        selected, position = self._selected, None if after is None else _json(after)
+        selected, position = self._selected, None if after is None else json(after)
         async with self._link.using() as connection:
-            rows = await connection.fetch(sql.LETTERS, self._run_id, position, selected.error, selected.key, size)
+            asked = (self._whole_id, position, selected.error, selected.key, size, self._number)
+            rows = await connection.fetch(sql.LETTERS, *asked)
         return [msgspec.json.decode(row["key"]) for row in rows]
 
     async def mend(self, keys: Sequence[JsonKey]) -> None:
         """Forget dead letters whose records are gone; an attempt that lost its lease forgets nothing."""
         async with self._link.using() as connection:
-            await connection.execute(sql.GONE, self._run_id, self._token, [_json(key) for key in keys])
+            gone = [json(key) for key in keys]
+            await connection.execute(sql.GONE, self._whole_id, self._run_id, self._token, gone)
 
     async def heartbeat(self) -> None:
         """Renew the lease. Raises LeaseLost when it was taken."""
+        beat = sql.HEARTBEAT if self._shard is None else shard_statements.HEARTBEAT
         async with self._link.using() as connection:
-            if await connection.fetchval(sql.HEARTBEAT, self._run_id, self._token, self.lease_s) is None:
+            if await connection.fetchval(beat, self._run_id, self._token, self.lease_s) is None:
                 raise LeaseLost(f"a newer attempt holds run {self._run_id}")
 
     async def commit(self, batch: Batch, source: str, writing: Writing) -> Committed:
@@ -151,19 +160,47 @@ class PostgresStore:
         self._commits = committed.number
         return committed
 
-    async def end(self, summary: Summary) -> None:
-        """Close the attempt and give the lease back; a run that was taken over meanwhile is left alone."""
-        verdict, detail, tally = summary.verdict, _text(summary.detail), _json(summary.tally.to_json())
+    async def end(self, summary: Summary) -> Summary | None:
+        """Close the attempt and give the lease back; a run that was taken over meanwhile is left alone.
+
+        Of a shard that was the last to end, closes the run of all shards, too, and gives the summary of that.
+        """
+        verdict, detail, tally = summary.verdict, storable(summary.detail), json(summary.tally.to_json())
         async with self._transaction() as connection:
             await connection.execute(
-                sql.CLOSE, self._run_id, self._attempt, verdict.word, verdict.exit_code, detail, tally, _json(summary)
+                sql.CLOSE, self._run_id, self._attempt, verdict.word, verdict.exit_code, detail, tally, json(summary)
             )
             await connection.execute(sql.RELEASE, self._run_id, self._token, self._resting(verdict), detail)
+            if self._shard is None:
+                return None
+            if await connection.fetchrow(shard_statements.ENDED, self._run_id, self._attempt) is None:
+                return None
+            return await shards.leave(connection, self._whole_id, self._shard.number)
+
+    async def bounds(self, claim: Claim) -> Bounds | None:
+        """Give where a run in shards is divided; None where nobody has claimed one of them yet."""
+        async with self._link.using() as connection:
+            found = await connection.fetchval(shard_statements.BOUNDS, claim.whole_id)
+        return None if found is None else msgspec.json.decode(found)
+
+    async def worked(self, connection: Any) -> bool:
+        """Note, in the last page commit, that all records were worked on; tell whether that is so of the whole run."""
+        return self._shard is None or await shards.all_worked(connection, self._whole_id, self._shard.number)
+
+    async def told(self, run_id: str) -> None:
+        """Note that the whole run's summary is out."""
+        async with self._link.using() as connection:
+            await connection.execute(shard_statements.TOLD, run_id)
+
+    async def bury(self, run_id: str, shard: int, task_arn: str | None = None) -> Summary | None:
+        """Take a shard for ended whose process is dead; give the whole run's summary where it is to be told; see `Store`."""
+        async with self._transaction() as connection:
+            return await shards.bury(connection, run_id, shard, task_arn)
 
     async def history(self, claim: Claim) -> History | None:
         """Give the median of the last ten runs of the job that succeeded with this scope."""
         async with self._link.using() as connection:
-            row = await connection.fetchrow(sql.HISTORY, claim.job, claim.mode, claim.scope_hash, claim.run_id)
+            row = await connection.fetchrow(sql.HISTORY, claim.job, claim.mode, claim.scope_hash, claim.whole_id)
         return History(**row) if row is not None and row["runs"] else None
 
     def is_refusal(self, error: Exception) -> bool:
@@ -180,15 +217,23 @@ class PostgresStore:
             yield connection
 
     @property
+    def _number(self) -> int | None:
+        """Give the number of the shard, which its dead letters carry."""
+        return self._shard.number if self._shard else None
+
+    @property
     def _lease_ms(self) -> str:
         return f"{self.lease_s * 1000:.0f}"
 
     async def _begin(self, connection: "asyncpg.Connection[Any]", claim: Claim, prior: str) -> Granted:
         replays = claim.replay is not None or (prior == Verdict.COMPLETED_WITH_FAILURES.word and not claim.restart)
-        row = await connection.fetchrow(sql.TAKE, claim.run_id, claim.lease, self.lease_s, claim.restart, replays)
+        lease = claim.lease if claim.shard is None else claim.run_id
+        row = await connection.fetchrow(sql.TAKE, claim.run_id, lease, self.lease_s, claim.restart, replays)
         assert row is not None, "the row was locked above"
+        bounds = None if claim.shard is None else await shards.join(connection, claim, self.lease_s)
+        self._shard, self._whole_id = claim.shard, claim.whole_id
         if claim.restart:
-            await connection.execute("DELETE FROM worker.dead_letters WHERE run_id = $1", claim.run_id)
+            await connection.execute(sql.FORGET, claim.whole_id, self._number)
         cursor, open_keys, tally, forgiven = (
             msgspec.json.decode(row[name]) for name in ("cursor", "open_keys", "tally", "forgiven")
         )
@@ -203,9 +248,8 @@ class PostgresStore:
         if replays:
             cursor, open_keys = None, []
         whole = not replays or prior in _COMPLETE
-        return Granted(
-            self._attempt, row["source"], cursor, open_keys, before, Tally.from_json(forgiven), self._replay, whole
-        )
+        spent = Tally.from_json(forgiven)
+        return Granted(self._attempt, row["source"], cursor, open_keys, before, spent, self._replay, whole, bounds)
 
     def _resting(self, verdict: Verdict) -> str:
         """Give the run's status after this end: a replay changes it only if the run itself had been completed."""
@@ -224,15 +268,15 @@ class PostgresStore:
             wrote = await writing(batch.results, connection, careful)
             committed = Committed(number, wrote.changed, tuple(wrote.refused))
             if batch.mended:
-                await connection.execute(sql.MENDED, self._run_id, [_json(key) for key in batch.mended])
+                await connection.execute(sql.MENDED, self._whole_id, [json(key) for key in batch.mended])
             if letters := [*batch.dead_letters, *wrote.refused]:
-                await connection.execute(sql.DEAD_LETTERS, self._run_id, *_columns(letters))
-            tally = _json(self._total(corrected(batch.tally, committed)).to_json())
+                await connection.execute(sql.DEAD_LETTERS, self._whole_id, *_columns(letters), self._number)
+            tally = json(self._total(corrected(batch.tally, committed)).to_json())
             if self._replay is not None:  # where the run itself is to go on is not its business
                 await connection.execute(sql.TALLY, self._run_id, tally)
             else:
                 await connection.execute(
-                    sql.CHECKPOINT, self._run_id, source, _json(batch.cursor), _json(batch.open_keys), tally
+                    sql.CHECKPOINT, self._run_id, source, json(batch.cursor), json(batch.open_keys), tally
                 )
         return committed
 
@@ -256,41 +300,46 @@ _OVER = {verdict.word for verdict in Verdict if verdict.finished}
 _COMPLETE = {verdict.word for verdict in Verdict if verdict.complete}
 
 
-async def _own_row(connection: "asyncpg.Connection[Any]", claim: Claim) -> Any:
-    """Find or make the row of the claimed run, and lock it."""
-    await connection.execute(
-        sql.INSERT, claim.run_id, claim.job, claim.run_key, _json(claim.scope), claim.scope_hash, claim.mode
-    )
-    row = await connection.fetchrow(sql.OWN_ROW, claim.run_id)
-    assert row is not None, "it was inserted above"
+async def _own_rows(connection: "asyncpg.Connection[Any]", claim: Claim) -> list[Any]:
+    """Find or make the row of the claimed run, and lock it; of a shard, give its run's first, and lock its own."""
+    of, named = claim.shard and claim.shard.of, (claim.whole_id, claim.job, claim.run_key)
+    every = list(range(1, of + 1)) if of else None
+    await connection.execute(sql.INSERT, *named, json(claim.scope), claim.scope_hash, claim.mode, of, every)
+    if claim.shard is None:
+        return [_checked(await connection.fetchrow(sql.OWN_ROW, claim.run_id), claim)]
+    whole = _checked(await connection.fetchrow(shard_statements.WHOLE, claim.whole_id), claim)
+    await connection.execute(shard_statements.INSERT, claim.run_id, claim.whole_id, claim.shard.number)
+    return [whole, await connection.fetchrow(sql.OWN_ROW, claim.run_id)]
+
+
+async def _holder(connection: "asyncpg.Connection[Any]", claim: Claim) -> Any:
+    """Find who keeps the claim from being granted: of a shard, its run's other shards do not."""
+    holder = await connection.fetchrow(sql.HOLDER, claim.lease)
+    if claim.shard is None or holder is None or holder["run_id"] != claim.whole_id or holder["token"] is not None:
+        return holder
+    return await connection.fetchrow(sql.HOLDER, claim.run_id)
+
+
+def _checked(row: Any, claim: Claim) -> Any:
+    """Give the row of a run. Raises Faults where it is not the one that is claimed."""
+    assert row is not None, "it was inserted by this claim or before"
     if row["scope_hash"] != claim.scope_hash:
         raise Faults(
             [f"run key {claim.run_key!r} was used with another scope: {row['scope']}; use another key, or that scope"]
         )
     if row["mode"] != claim.mode:
         raise Faults([f"run key {claim.run_key!r} belongs to a {row['mode']}: say so again, or use another key"])
+    if row["shards"] != (claim.shard and claim.shard.of) and claim.replay is None:
+        raise divided_otherwise(claim.run_key, row["shards"])
     return row
 
 
 def _columns(letters: list[DeadLetter]) -> list[list[Any]]:
     return [
-        [_json(letter.key) for letter in letters],
-        [_text(letter.type) for letter in letters],
-        [_text(letter.message) for letter in letters],
+        [json(letter.key) for letter in letters],
+        [storable(letter.type) for letter in letters],
+        [storable(letter.message) for letter in letters],
         [letter.tries for letter in letters],
         [letter.first_at for letter in letters],
         [letter.last_at for letter in letters],
     ]
-
-
-def _text(value: str) -> str:
-    """Give a text that PostgreSQL can hold: there is no NUL in it."""
-    return value.replace("\0", _NO_NUL)
-
-
-def _json(value: Any) -> str:
-    return _ESCAPED_NUL.sub(rf"\1{_NO_NUL}", msgspec.json.encode(value).decode())
-
-
-_NO_NUL = "\N{REPLACEMENT CHARACTER}"
-_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")

@@ -8,7 +8,7 @@ _AT_ONCE = 500
 
 _DELETE = """
 DELETE FROM worker.runs WHERE run_id IN (
-    SELECT run_id FROM worker.runs WHERE lease IS NULL AND created_at < now() - $1::interval
+    SELECT run_id FROM worker.runs WHERE parent IS NULL AND lease IS NULL AND created_at < now() - $1::interval
         AND coalesce(ended_at, created_at) < now() - $1::interval
     ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
 

@@ -8,6 +8,8 @@ import msgspec
 
 from worker.database import Link
 from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, RunView, own_tallies
+from worker.shards import total
+from worker.tally import Tally
 from worker.verdict import Verdict
 
 
@@ -22,7 +24,10 @@ class RunReader:
         async with self._link.using() as connection:
             row = await connection.fetchrow(f"{_RUNS} WHERE r.run_id = $1", run_id)
             attempts = await connection.fetch(_ATTEMPTS, run_id) if row else []
-        return _run(row, _attempts(attempts, row["tally"])) if row else None
+            parts = await connection.fetch(f"{_RUNS} WHERE r.parent = $1 ORDER BY r.shard", run_id) if row else []
+        if row is None:
+            return None
+        return _run(row, _attempts(attempts, _tally(row)), tuple(map(_run, parts)))
 
     async def holder(self, job: str) -> RunView | None:
         """Give the run that holds the job's lease now."""
@@ -32,7 +37,7 @@ class RunReader:
 
     async def latest(self, job: str | None, limit: int) -> list[RunView]:
         """Give the latest runs, of one job or of all, newest first."""
-        where = "" if job is None else "WHERE r.job = $2"
+        where = "WHERE r.parent IS NULL" if job is None else "WHERE r.parent IS NULL AND r.job = $2"
         arguments = (limit,) if job is None else (limit, job)
         async with self._link.using() as connection:
             rows = await connection.fetch(f"{_RUNS} {where} ORDER BY r.created_at DESC, r.run_id LIMIT $1", *arguments)
@@ -68,6 +73,8 @@ SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.attempt,
     -- A killed attempt cannot say that it ended: its lease does.
     CASE WHEN r.lease_until < now() THEN 'interrupted' ELSE r.status END AS status,
     CASE WHEN r.lease_until < now() THEN 'killed' ELSE r.detail END AS detail, r.tally::text AS tally,
+    r.shards, r.summed::text AS summed,
+    (SELECT coalesce(jsonb_agg(p.tally), '[]')::text FROM worker.runs p WHERE p.parent = r.run_id) AS parts,
     coalesce(r.cursor, 'null')::text AS cursor, r.source, r.created_at, r.ended_at, r.heartbeat_at, a.exit_code,
     coalesce(a.summary, 'null')::text AS summary,
     (SELECT sum(extract(epoch FROM coalesce(d.ended_at, now()) - d.started_at))::float FROM worker.attempts d
@@ -75,7 +82,7 @@ SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.attempt,
 FROM worker.runs r LEFT JOIN worker.attempts a ON a.run_id = r.run_id AND a.number = r.attempt"""
 
 _UNFINISHED = """
-WHERE r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND r.attempt > 0
+WHERE r.parent IS NULL AND r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND r.attempt > 0
 ORDER BY r.created_at DESC LIMIT 1"""
 
 _BY_TASK = """
@@ -83,19 +90,30 @@ SELECT r.run_id FROM (SELECT run_id, attempt FROM worker.runs WHERE job = $1 ORD
 JOIN worker.attempts a ON a.run_id = r.run_id AND a.number = r.attempt WHERE a.task_arn = $2"""
 
 _SUCCEEDED = """
-WHERE r.job = $1 AND r.mode = 'run' AND r.scope_hash = $2 AND r.status = 'succeeded' AND r.created_at >= $3
+WHERE r.parent IS NULL AND r.job = $1 AND r.mode = 'run' AND r.scope_hash = $2 AND r.status = 'succeeded' AND r.created_at >= $3
 ORDER BY r.ended_at DESC LIMIT 1"""
 
 _LETTERS = """
-SELECT d.key::text AS key, type, message, tries, first_at, last_at FROM worker.dead_letters d
-WHERE run_id = $1 ORDER BY d.key LIMIT $2"""
+SELECT d.key::text AS key, type, message, tries, first_at, last_at FROM worker.runs r
+JOIN worker.dead_letters d ON d.run_id = coalesce(r.parent, r.run_id) AND (r.shard IS NULL OR d.shard = r.shard)
+WHERE r.run_id = $1 ORDER BY d.key LIMIT $2"""
 
 _ATTEMPTS = """
 SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host, replay, tally::text AS tally, before::text AS before
 FROM worker.attempts WHERE run_id = $1 ORDER BY number"""
 
 
-def _run(row: Any, attempts: tuple[AttemptView, ...] = ()) -> RunView:
+def _tally(row: Any) -> dict[str, Any]:
+    """Give a run's counts; of one in shards, with what those have counted so far."""
+    decode = msgspec.json.decode
+    tally: dict[str, Any] = decode(row["tally"])
+    if row["shards"] is None:
+        return tally
+    summed, parts = Tally.from_json(decode(row["summed"])), map(Tally.from_json, decode(row["parts"]))
+    return total(Tally.from_json(tally), summed, parts).to_json()
+
+
+def _run(row: Any, attempts: tuple[AttemptView, ...] = (), parts: tuple[RunView, ...] = ()) -> RunView:
     decode = msgspec.json.decode
     status = row["status"]
     return RunView(
@@ -106,7 +124,7 @@ def _run(row: Any, attempts: tuple[AttemptView, ...] = ()) -> RunView:
         dry_run=row["mode"] == "dry-run",
         status=status,
         attempt=row["attempt"],
-        tally=decode(row["tally"]),
+        tally=_tally(row),
         cursor=decode(row["cursor"]),
         source=row["source"],
         created_at=row["created_at"],
@@ -117,12 +135,14 @@ def _run(row: Any, attempts: tuple[AttemptView, ...] = ()) -> RunView:
         summary=None if status == RUNNING else decode(row["summary"]),
         duration_s=row["duration_s"],
         attempts=attempts,
+        shards=row["shards"],
+        parts=parts,
     )
 
 
-def _attempts(rows: Sequence[Any], run_tally: str) -> tuple[AttemptView, ...]:
+def _attempts(rows: Sequence[Any], run_tally: dict[str, Any]) -> tuple[AttemptView, ...]:
     decode = msgspec.json.decode
-    tallies = own_tallies([(decode(row["before"]), decode(row["tally"])) for row in rows], decode(run_tally))
+    tallies = own_tallies([(decode(row["before"]), decode(row["tally"])) for row in rows], run_tally)
     return tuple(
         AttemptView(**{**{name: row[name] for name in dict(row) if name != "before"}, "tally": tally})
         for row, tally in zip(rows, tallies, strict=True)

@@ -14,12 +14,12 @@ ONE_CLAIM_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('worker lea
 MORTAL = "SELECT set_config('idle_in_transaction_session_timeout', $1, true)"  # not for the session: poolers share it
 
 INSERT = """
-INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status)
-VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, 'pending') ON CONFLICT (run_id) DO NOTHING"""
+INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status, shards, open_shards)
+VALUES ($1, $2, $3, $4::text::jsonb, $5, $6, 'pending', $7, $8) ON CONFLICT (run_id) DO NOTHING"""
 
 HOLDER = "SELECT run_id, attempt, token, heartbeat_at, commits FROM worker.runs WHERE lease = $1 FOR UPDATE"
 
-OWN_ROW = "SELECT status, scope, scope_hash, mode, ended_at FROM worker.runs WHERE run_id = $1 FOR UPDATE"
+OWN_ROW = "SELECT status, scope, scope_hash, mode, ended_at, shards FROM worker.runs WHERE run_id = $1 FOR UPDATE"
 
 DEPOSE = """
 UPDATE worker.runs r SET lease = NULL, token = NULL, lease_until = NULL, status = coalesce(a.prior, 'interrupted'),
@@ -36,6 +36,7 @@ UPDATE worker.runs r SET lease = $2, token = nextval('worker.tokens'), attempt =
     heartbeat_at = now(), lease_until = now() + make_interval(secs => $3), ended_at = NULL,
     cursor = CASE WHEN $4 THEN NULL ELSE cursor END, open_keys = CASE WHEN $4 THEN '[]' ELSE open_keys END,
     tally = CASE WHEN $4 THEN '{}' ELSE tally END, source = CASE WHEN $4 THEN NULL ELSE source END,
+    worked = worked AND NOT $4,
     forgiven = CASE WHEN $4 THEN '{}' WHEN status = 'aborted' THEN tally ELSE forgiven END,
     replays = replays + CASE WHEN $5 AND NOT EXISTS (
         SELECT FROM worker.attempts a WHERE a.run_id = r.run_id AND a.number = r.attempt AND a.replay IS NOT NULL
@@ -62,8 +63,8 @@ UPDATE worker.runs SET source = $2, cursor = $3::text::jsonb, open_keys = $4::te
 WHERE run_id = $1"""
 
 DEAD_LETTERS = """
-INSERT INTO worker.dead_letters (run_id, key, type, message, tries, first_at, last_at)
-SELECT $1, key::jsonb, type, message, tries, first_at, last_at
+INSERT INTO worker.dead_letters (run_id, key, type, message, tries, first_at, last_at, shard)
+SELECT $1, key::jsonb, type, message, tries, first_at, last_at, $8
 FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::timestamptz[], $7::timestamptz[])
     AS letter (key, type, message, tries, first_at, last_at)
 ON CONFLICT (run_id, key) DO UPDATE SET type = excluded.type, message = excluded.message,
@@ -89,7 +90,7 @@ FROM (
     SELECT r.tally, (SELECT sum(extract(epoch FROM a.ended_at - a.started_at))::float FROM worker.attempts a
                      WHERE a.run_id = r.run_id) AS duration_s
     FROM worker.runs r
-    WHERE r.job = $1 AND r.mode = $2 AND r.scope_hash = $3 AND r.status = 'succeeded' AND r.run_id <> $4
+    WHERE r.job = $1 AND r.mode = $2 AND r.scope_hash = $3 AND r.status = 'succeeded' AND r.parent IS NULL AND r.run_id <> $4
     ORDER BY r.created_at DESC LIMIT 10
 ) AS recent"""
 
@@ -100,13 +101,16 @@ LETTERS = """
 SELECT d.key::text AS key FROM worker.dead_letters d
 WHERE d.run_id = $1 AND ($2::text IS NULL OR d.key > $2::text::jsonb) AND ($3::text IS NULL OR d.type = $3)
     AND ($4::text IS NULL OR array_to_string(ARRAY(SELECT jsonb_array_elements_text(d.key)), ', ') = $4)
+    AND ($6::int IS NULL OR d.shard = $6)
 ORDER BY d.key LIMIT $5"""
 
 MENDED = "DELETE FROM worker.dead_letters WHERE run_id = $1 AND key IN (SELECT unnest($2::text[])::jsonb)"
 
 GONE = """
 DELETE FROM worker.dead_letters d USING worker.runs r
-WHERE d.run_id = $1 AND d.key IN (SELECT unnest($3::text[])::jsonb) AND r.run_id = d.run_id AND r.token = $2"""
+WHERE d.run_id = $1 AND d.key IN (SELECT unnest($4::text[])::jsonb) AND r.run_id = $2 AND r.token = $3"""
+
+FORGET = "DELETE FROM worker.dead_letters WHERE run_id = $1 AND ($2::int IS NULL OR shard = $2)"
 
 STAND_ASIDE = """
 UPDATE worker.runs SET status = $2, detail = $3, ended_at = now() WHERE run_id = $1 AND attempt = 0 AND lease IS NULL"""

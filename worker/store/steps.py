@@ -1,6 +1,6 @@
 """What each step of a run changes in its items in DynamoDB: pure, no I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from statistics import median
 from typing import Any
@@ -29,10 +29,22 @@ _ANEW: Item = {
 _COMPLETE = {verdict.word for verdict in Verdict if verdict.complete}
 
 
+def new_shard(claim: Claim) -> Item:
+    """Give the item of a shard that nobody has begun: a run with a lease of its own, and in no index."""
+    assert claim.shard is not None, "a shard's claim"
+    own = {"pk": claim.run_id, "lease": claim.run_id, "parent": claim.whole_id, "shard": claim.shard.number}
+    nowhere = {"kind": None, "created_at": None, "shards": None, "bounds": None, "open_shards": None}
+    return new(claim) | own | nowhere
+
+
 def new(claim: Claim) -> Item:
     """Give the item of a run that nobody has begun."""
+    of = claim.shard.of if claim.shard else None
     return {
-        "pk": claim.run_id,
+        "shards": of,
+        "bounds": encoded([] if claim.bounds is None else claim.bounds) if of else None,
+        "open_shards": encoded(list(range(1, of + 1))) if of else None,
+        "pk": claim.whole_id,
         "sk": "run",
         "kind": "run",
         "job": claim.job,
@@ -49,6 +61,42 @@ def new(claim: Claim) -> Item:
         "attempt": 0,
         "held": False,
     }
+
+
+def joined(whole: RunItem, parts: Mapping[int, RunItem], claim: Claim, token: int, lease_s: float) -> Item:
+    """Have a shard join its run: open, and holding the job's lease with the others.
+
+    Where nobody holds it, an attempt of the run begins: with all shards that have records left, of `parts` those that have begun.
+    """
+    assert claim.shard is not None, "a shard joins"
+    left = {
+        number
+        for number in range(1, claim.shard.of + 1)
+        if number not in parts or parts[number].status not in _COMPLETE
+    }
+    still = (set(msgspec.json.decode(whole.open_shards)) if whole.held else left) | {claim.shard.number}
+    worked = [
+        number for number in msgspec.json.decode(whole.worked) if not (claim.restart and number == claim.shard.number)
+    ]
+    at = now()
+    changes: Item = {
+        "token": token,
+        "held": True,
+        "lease_s": lease_s,
+        "heartbeat_at": at,
+        "status": RUNNING,
+        "detail": None,
+        "ended_at": None,
+        "untold": None,
+        "open_shards": encoded(sorted(still)),
+        "worked": encoded(worked) if worked else None,
+        "expires": expiry(),
+    }
+    if whole.held:
+        return changes
+    attempt = {"attempt": whole.attempt + 1, "verdict": None, "started_at": at, "before": whole.tally, "replay": None}
+    told = {"prior": None, "task_arn": None, "host": claim.host, "version": claim.version, "ends": whole.ends_so_far()}
+    return changes | attempt | told
 
 
 def begun(run: RunItem, claim: Claim, token: int, lease_s: float) -> Item:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from worker.store.items import RunItem, run_of
 from worker.store.table import Table, keys
+from worker.store.table_shards import TableShards
 
 
 async def prune(table: Table, keep: timedelta) -> int:
@@ -20,6 +21,8 @@ async def prune(table: Table, keep: timedelta) -> int:
 
 async def _forget(table: Table, run: RunItem) -> None:
     """Delete a run's item last: what is cut short is found again."""
+    for part in (await TableShards(table).parts(run)).values():
+        await _forget(table, part)
     async for page in table.query(("pk", run.pk), sk=("attempt ", "letter \U0010ffff")):
         await table.delete(keys(page))
     await table.delete([(run.pk, "run")])

@@ -3,7 +3,7 @@
 Lists come by the indexes, which follow the table within a moment; what is shown of each run is then read from the table itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,9 +11,12 @@ import msgspec
 
 from worker.claim import Selection
 from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, RunView, own_tallies
+from worker.shards import total
 from worker.store.items import KILLED, LeaseItem, RunItem, attempt_item, busy, run_of, unpacked
 from worker.store.letters import Letters
+from worker.store.steps import tally_of
 from worker.store.table import Item, Table, keys
+from worker.store.table_shards import TableShards
 from worker.verdict import Verdict
 
 _APART = timedelta(minutes=1)
@@ -34,7 +37,10 @@ class TableReader:
         if run is None:
             return None
         pages = self._table.query(("pk", run_id), sk=("attempt ", "attempt ~"))
-        return _view(run, [item async for page in pages for item in page])
+        return _view(run, [item async for page in pages for item in page], await self._parts(run))
+
+    async def _parts(self, run: RunItem) -> Sequence[RunItem]:
+        return tuple((await TableShards(self._table).parts(run)).values()) if run.shards else ()
 
     async def holder(self, job: str) -> RunView | None:
         """Give the run that holds the job's lease now."""
@@ -87,7 +93,8 @@ class TableReader:
         found: list[LetterView] = []
         run = run_of(await self._table.get(run_id, "run"))
         if run is not None:
-            async for item in Letters(self._table).standing(run, Selection()):
+            letters = Letters(self._table)
+            async for item in letters.standing(run, await letters.attempted(run), Selection()):
                 found.append(_letter(item))
                 if len(found) >= limit:
                     break
@@ -100,16 +107,20 @@ class TableReader:
         last = [(run.pk, str(attempt_item(run)["sk"])) for run in runs]
         attempts = await self._table.find(last)
         return [
-            _view(run, [attempts[key]] if key in attempts else [], whole=False)
+            _view(run, [attempts[key]] if key in attempts else [], await self._parts(run), whole=False)
             for run, key in zip(runs, last, strict=True)
         ]
 
 
-def _view(run: RunItem, archived: list[Item] | None = None, *, whole: bool = True) -> RunView:
+def _view(
+    run: RunItem, archived: list[Item] | None = None, parts: Sequence[RunItem] = (), *, whole: bool = True
+) -> RunView:
     """Give a run; one that its holder was not heard of for long is shown as interrupted."""
     archived = archived or []
     silent = run.held and _time(run.heartbeat_at) + timedelta(seconds=run.lease_s) + _APART < datetime.now(UTC)
     status, detail = (Verdict.INTERRUPTED.word, KILLED) if silent else (run.status, run.detail)
+    summed, gained = tally_of(run.summed), (tally_of(part.tally) for part in parts)
+    tally = total(tally_of(run.tally), summed, gained).to_json()
     last = next((item for item in archived if item["number"] == run.attempt), {})
     return RunView(
         run_id=run.pk,
@@ -119,26 +130,28 @@ def _view(run: RunItem, archived: list[Item] | None = None, *, whole: bool = Tru
         dry_run=run.mode == "dry-run",
         status=status,
         attempt=run.attempt,
-        tally=msgspec.json.decode(run.tally),
+        tally=tally,
         cursor=msgspec.json.decode(run.cursor),
         source=run.source,
-        created_at=_time(run.created_at),
+        created_at=_time(run.created_at or run.started_at),
         heartbeat_at=_time(run.heartbeat_at) if run.heartbeat_at else None,
         ended_at=_time(run.ended_at) if run.ended_at else None,
         exit_code=None if status in (PENDING, RUNNING) else Verdict.of(status).exit_code,
         detail=detail,
         summary=unpacked(last["summary"]) if "summary" in last and status != RUNNING else None,
         duration_s=run.duration_s(None if silent else datetime.now(UTC)) if run.attempt else None,
-        attempts=_attempts(run, archived) if whole else (),
+        attempts=_attempts(run, archived, tally) if whole else (),
+        shards=run.shards,
+        parts=tuple(map(_view, parts)) if whole else (),
     )
 
 
-def _attempts(run: RunItem, archived: list[Item]) -> tuple[AttemptView, ...]:
+def _attempts(run: RunItem, archived: list[Item], run_tally: Mapping[str, Any]) -> tuple[AttemptView, ...]:
     """Give the attempts: those with items of their own, and the last, of which the run's item tells until it is over."""
     if run.attempt and run.attempt not in {item["number"] for item in archived}:
         archived = [*archived, {name: value for name, value in attempt_item(run).items() if value is not None}]
     said = [(msgspec.json.decode(item["before"]), msgspec.json.decode(item.get("tally", "{}"))) for item in archived]
-    tallies = own_tallies(said, msgspec.json.decode(run.tally))
+    tallies = own_tallies(said, run_tally)
     return tuple(_attempt(item, tally) for item, tally in zip(archived, tallies, strict=True))
 
 
