@@ -3,7 +3,7 @@
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
-# `traces` adds ddtrace, 44 MB that most tasks have no use for: make image EXTRAS=traces.
+# `traces` adds ddtrace, 44 MB that most tasks have no use for: make image EXTRAS=traces. It needs libstdc++6, which the default base has.
 ARG EXTRAS=
 COPY requirements.lock requirements-traces.lock /opt/
 # Wheels only: what has none for this platform stops the build instead of asking for a compiler.
