@@ -4,11 +4,13 @@ It reads its own variables (`DD_ENV`, `DD_VERSION`, `DD_TAGS` …); defaults are
 """
 
 import atexit
+import contextlib
 import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -51,43 +53,40 @@ def _address(settings: Settings) -> str:
 
 
 def begin(settings: Settings, job: str, mask: Mask) -> "Tracer":
-    """Import ddtrace and set it to work: on one trace, masked, with the statements of asyncpg and the calls of aiobotocore in it."""
+    """Set ddtrace to work on the run's trace, with the statements of asyncpg and the calls of aiobotocore in it. Raises Faults where it cannot be loaded."""
     where = _address(settings)
     for name, value in {**_DEFAULTS, "DD_SERVICE": settings.dd_service or job, "DD_TRACE_AGENT_URL": where}.items():
-        os.environ.setdefault(name, value)
-    ours = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        from ddtrace import patch
-        from ddtrace.trace import TraceFilter, tracer
-    except ImportError as error:
-        raise Faults([f"DD_TRACE_ENABLED is true, but ddtrace cannot be loaded: {error}"]) from error
-
-    class OnlyTheRun(TraceFilter):
-        """Let the run's own trace through, without secrets, and nothing else: calls for records that are not sampled have none."""
-
-        def process_trace(self, trace: "list[Span]") -> "list[Span] | None":
-            """Give the spans that are sent."""
-            if not trace or trace[0].trace_id != self.trace_id:
-                return None
-            for span in trace:
-                span.resource = mask(span.resource)
-                span.set_tags({name: mask(value) for name, value in span.get_tags().items()})
-            return trace
-
-        trace_id = 0
-
+        os.environ[name] = os.environ.get(name) or value
     quiet = logging.getLogger("ddtrace")
     quiet.propagate = False
     quiet.addHandler(_Complaint(where))
-    only = OnlyTheRun()
-    tracer.configure(trace_processors=[only])
-    patch(asyncpg=True, aiobotocore=True)
-    run = tracer.start_span("worker.run", resource=job, span_type="worker", activate=True)
+    with _signals_kept():
+        tracer = _imported()
+        only = _OnlyTheRun(mask)
+        tracer.configure(trace_processors=[only])  # type: ignore[list-item] # its base class cannot be imported before it
+        run = tracer.start_span("worker.run", resource=job, span_type="worker", activate=True)
     run.set_tag("manual.keep")
     only.trace_id = run.trace_id
-    for number, handler in ours.items():  # it would end with the first signal, and the run goes on
-        signal.signal(number, handler)
     return tracer
+
+
+def _imported() -> "Tracer":
+    try:
+        from ddtrace import patch
+        from ddtrace.trace import tracer
+    except ImportError as error:
+        raise Faults([f"DD_TRACE_ENABLED is true, but ddtrace cannot be loaded: {error}"]) from error
+    patch(asyncpg=True, aiobotocore=True)
+    return tracer
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Take back the signals that ddtrace takes: it would end with the first one, and the run goes on."""
+    ours = {number: signal.getsignal(number) for number in _SIGNALS}
+    yield
+    for number, handler in ours.items():
+        signal.signal(number, handler)
 
 
 def finish(tracer: "Tracer", within_s: float, exit_code: int) -> None:
@@ -105,6 +104,22 @@ def _leave(exit_code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)
+
+
+class _OnlyTheRun:
+    """Let the run's own trace through, without secrets, and nothing else: calls for records that are not in it make traces of their own."""
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask, self.trace_id = mask, 0
+
+    def process_trace(self, trace: "list[Span]") -> "list[Span] | None":
+        """Give the spans that are sent."""
+        if not trace or trace[0].trace_id != self.trace_id:
+            return None
+        for span in trace:
+            span.resource = self._mask(span.resource)
+            span.set_tags({name: self._mask(value) for name, value in span.get_tags().items()})
+        return trace
 
 
 class _Complaint(logging.Handler):

@@ -56,8 +56,8 @@ class Traces(Reporter):
         """Say whose trace it is."""
         self._run.set_tags({"run_id": start.run_id, "mode": "dry-run" if start.dry_run else "run"})
         self._run.set_metric("attempt", start.attempt)
-        if start.task.arn:
-            self._run.set_tag("task_arn", start.task.arn)
+        known = {"task_arn": start.task.arn, "shard": start.shard}
+        self._run.set_tags({name: value for name, value in known.items() if value})
 
     async def ended(self, summary: Summary, budget_s: float) -> None:
         """Close the trace with the verdict, and wait until it is sent, within the budget."""
