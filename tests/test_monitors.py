@@ -20,7 +20,7 @@ QUERY = re.compile(
 )
 EMITTED: Mapping[str, set[str]] = {
     **{metric.name: {*metrics.COMMON_TAGS, *metric.tags} for metric in metrics.METRICS},
-    "batch.task.stopped": {"family", "job", "exit_code", "stop_code"},
+    **{metric.name: {"env", *metric.tags} for metric in metrics.WATCHED},
 }
 
 # "Create a monitor" (Datadog API reference, v1), as far as these monitors go.

@@ -42,6 +42,7 @@ def test_shared_stack_functions_get_secrets_by_name(name: str) -> None:
     secret = {variable.name for variable in VARIABLES if variable.secret}
     environment = FUNCTIONS[name]["Environment"]["Variables"]
     assert not secret & environment.keys()
+    assert {key.removesuffix("_ARN") for key in environment} <= {variable.name for variable in VARIABLES}
     assert {"DATABASE_URL_ARN", "RUN_TABLE"} <= environment.keys()
 
 

@@ -112,7 +112,7 @@ def test_stack_parameters_of_the_shared_stack(capsys: pytest.CaptureFixture[str]
     found = printed(capsys, "shared", *given, "VpcId=vpc-1", "StartBy=launcher", "DD_ENV=prod", "IMAGE=a/b:1")
     assert found == {
         "Name": "night",
-        "DatabaseUrlArn": "arn:aws:secretsmanager:eu-central-1:1:secret:db-A",
+        "DatabaseUrlArn": "arn:aws:secretsmanager:eu-central-1:1:secret:db-A:url::",
         "DatadogEnv": "prod",
         "VpcId": "vpc-1",
     }

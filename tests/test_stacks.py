@@ -76,7 +76,7 @@ def test_stacks_hand_the_scheduled_time_over_as_run_key(trigger: str, ways: Any,
     """However often a schedule fires for one time, and whomever it asks, the run has one name."""
     condition, asked, overrides = ways
     assert condition == "ByLauncher"
-    request = json.loads(asked["Fn::Sub"].replace("${Job}", "poll-payments").replace("${Backlog}", "false"))
+    request = json.loads(asked["Fn::Sub"][0].replace("${Job}", "poll-payments").replace("${Backlog}", "false"))
     told = {"job": "poll-payments", "run_key": time, "scheduled_time": time, "trigger": trigger, "backlog": False}
     assert request == told
     [override] = json.loads(overrides)["containerOverrides"]
@@ -117,5 +117,7 @@ def test_stacks_grant_no_more_than_is_used(stack: dict[str, Any]) -> None:
     for statement in statements(stack):
         asked = actions(statement)
         assert not any("*" in action for action in asked)
-        nowhere = {"ecr:GetAuthorizationToken"} | {action for action in asked if action.startswith("ec2:")}
+        nowhere = {"ecr:GetAuthorizationToken", "ecs:DescribeTaskDefinition", "ecs:ListTasks"} | {
+            action for action in asked if action.startswith("ec2:")
+        }
         assert statement["Resource"] != "*" or set(asked) <= nowhere

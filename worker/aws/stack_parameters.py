@@ -119,7 +119,7 @@ def _chosen(name: str, said: given.Given) -> dict[str, str]:
 
 def _shared(values: Mapping[str, str]) -> dict[str, str]:
     """Derive what the shared stack is given from what jobs are given; the functions keep runs in PostgreSQL where there is one."""
-    found = {key: _whole(values[name]) for key, name in FROM_VARIABLES.items() if name in values}
+    found = {key: values[name] for key, name in FROM_VARIABLES.items() if name in values}
     if "RUN_TABLE" in values and "DATABASE_URL_ARN" not in values:
         found["RunTable"] = values["RUN_TABLE"]
     return found | ({"Name": values["Shared"]} if "Shared" in values else {})
