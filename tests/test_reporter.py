@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -150,6 +151,22 @@ async def test_reporter_does_not_restart_what_ran_another_command(outside: Room)
     overrides = {"containerOverrides": [{"name": "worker", "command": ["replay", RUN], "environment": []}]}
     await report(an_event("Spot, killed after two minutes", overrides=overrides), outside.doors)
     assert outside.asked == []
+
+
+async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None:
+    """Its shard, and its scope or where that is kept, as the task had them."""
+    variables = {"RUN_KEY": "k", "SHARD": "3/8", "JOB_MERCHANT_ID": "42"}
+    for more in ({}, {"SCOPE_REF": "s3://bucket/scopes/k"}):
+        environment = [{"name": name, "value": value} for name, value in (variables | more).items()]
+        overrides = {"containerOverrides": [{"name": "worker", "environment": environment}]}
+        event = an_event(
+            "Spot, killed after two minutes", overrides=overrides, taskArn=f"arn:{len(more)}", startedBy=""
+        )
+        with suppress(RuntimeError):  # the launcher has room for one of them
+            await report(event, outside.doors)
+    same: dict[str, Any] = {"job": "poll-payments", "run_key": "k", "shard": "3/8", "trigger": "resume"}
+    kept: list[dict[str, Any]] = [{"scope": {"merchant_id": "42"}}, {"scope_ref": "s3://bucket/scopes/k"}]
+    assert outside.asked == [same | how for how in kept]
 
 
 async def test_reporter_keeps_the_next_command_to_what_may_be_shown(outside: Room) -> None:

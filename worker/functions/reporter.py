@@ -100,8 +100,8 @@ def _request(task: Stopped, launch: Launch | None) -> dict[str, Any] | None:
     if task.run_key is None or task.command:
         return None
     scope = {name[4:].lower(): value for name, value in task.environment.items() if name.startswith("JOB_")}
-    ref = task.environment.get("SCOPE_REF")
-    asked = {"job": task.job, "run_key": task.run_key, "trigger": "resume"}
+    ref, shard = task.environment.get("SCOPE_REF"), task.environment.get("SHARD")
+    asked = {"job": task.job, "run_key": task.run_key, "trigger": "resume", **({"shard": shard} if shard else {})}
     return {**asked, **({"scope_ref": ref} if ref else {"scope": scope})}
 
 
