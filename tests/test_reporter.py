@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,14 +11,15 @@ from typing import Any
 import pytest
 from aws import Aws
 from endings import TASK, an_event
-from examples import a_summary
+from examples import a_start, a_summary
 from slack_server import Reply
-from store_worlds import StoreWorld, postgres_world
+from store_worlds import StoreWorld, granted, postgres_world
 from stored import a_claim
 from watch_room import Room, begun, room
 
 from worker.claim import Held
 from worker.functions.reporter import report
+from worker.shards import Shard
 from worker.tally import Tally
 from worker.verdict import Verdict
 
@@ -28,7 +30,7 @@ RUN = "poll-payments:2026-11-24T02:00:00Z"
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[StoreWorld]:
     """Give an empty run store."""
-    async with postgres_world(database_url, count=2) as world:
+    async with postgres_world(database_url, count=3) as world:
         yield world
 
 
@@ -152,6 +154,39 @@ async def test_reporter_does_not_restart_what_ran_another_command(outside: Room)
     assert outside.asked == []
 
 
+async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None:
+    """Its shard, and its scope or where that is kept, as the task had them."""
+    variables = {"RUN_KEY": "k", "SHARD": "3/8", "JOB_MERCHANT_ID": "42"}
+    for more in ({}, {"SCOPE_REF": "s3://bucket/scopes/k"}):
+        environment = [{"name": name, "value": value} for name, value in (variables | more).items()]
+        overrides = {"containerOverrides": [{"name": "worker", "environment": environment}]}
+        event = an_event(
+            "Spot, killed after two minutes", overrides=overrides, taskArn=f"arn:{len(more)}", startedBy=""
+        )
+        with suppress(RuntimeError):  # the launcher has room for one of them
+            await report(event, outside.doors)
+    same: dict[str, Any] = {"job": "poll-payments", "run_key": "k", "shard": "3/8", "trigger": "resume"}
+    kept: list[dict[str, Any]] = [{"scope": {"merchant_id": "42"}}, {"scope_ref": "s3://bucket/scopes/k"}]
+    assert outside.asked == [same | how for how in kept]
+
+
+async def test_reporter_closes_a_run_whose_last_shard_died(outside: Room) -> None:
+    """Nobody else will: it takes the dead shard for ended, and posts the one summary of them all, once."""
+    one, two, _ = outside.world.stores
+    for number, store in ((1, one), (2, two)):
+        shard = {"shard": Shard(number, 2), "bounds": [[10]], "task_arn": f"arn:{number}"}
+        await granted(store, a_claim("k", **shard))
+    await one.end(a_summary(Verdict.SUCCEEDED, start=a_start(shard="1/2"), errors=()))
+    environment = [{"name": "RUN_KEY", "value": "k"}, {"name": "SHARD", "value": "2/2"}]
+    overrides = {"containerOverrides": [{"name": "worker", "environment": environment}]}
+    for _ in range(2):
+        await report(an_event("out of memory", overrides=overrides, taskArn="arn:2"), outside.doors)
+    assert [message["text"][0] for message in outside.posted] == ["⏸", "💀"]
+    run = await outside.world.reader.find("poll-payments:k")
+    assert run is not None
+    assert (run.status, [part.status for part in run.parts]) == ("interrupted", ["succeeded", "interrupted"])
+
+
 async def test_reporter_keeps_the_next_command_to_what_may_be_shown(outside: Room) -> None:
     """A scope is part of it; one with secrets is not told."""
     await begun(outside.world, task_arn=TASK, scope={"merchant_id": 42}, whole_scope=b'{"merchant_id":42}')
@@ -232,7 +267,7 @@ async def test_reporter_refuses_what_is_no_stopped_task(outside: Room) -> None:
 
 async def test_reporter_tells_of_an_attempt_whose_run_was_taken_over(outside: Room) -> None:
     """The task that was killed is told of with the counts of the run, although another attempt works on it now."""
-    _, two = outside.world.stores
+    _, two, _ = outside.world.stores
     await begun(outside.world, task_arn=TASK)
     claim = a_claim("2026-11-24T02:00:00Z", task_arn="arn:other")
     held = await two.claim(claim)

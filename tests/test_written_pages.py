@@ -31,5 +31,5 @@ def test_environment_page_lists_every_variable_that_is_read() -> None:
     """Every name in capitals that the code takes from an environment is in the table, and the reverse."""
     text = "\n".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
     taken = r'(?:environ(?:\.get\(|\[)|reader\.\w+\()"([A-Z][A-Z0-9_]+)"'
-    read = set(re.findall(taken, text)) - {"NO_COLOR", "TERM", "COLUMNS", "TMPDIR", "PATH"}
+    read = set(re.findall(taken, text)) - {"NO_COLOR", "TERM", "COLUMNS", "TMPDIR", "PATH", "USER"}
     assert read == {variable.name for variable in VARIABLES} - {"JOB_<FIELD>"}

@@ -2,8 +2,8 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from slack_server import Reply, Slack, slack
 from store_worlds import StoreWorld, granted
 from stored import a_batch, a_claim
 
+from worker.claim import Store
 from worker.environment import settings
 from worker.functions.doors import Doors
 from worker.functions.telling import Teller
@@ -89,7 +90,9 @@ async def room(world: StoreWorld, aws: Aws, *replies: Reply, **changes: Any) -> 
         )
         mask = Mask([KEY])
         books = Books(world.reader, world.marks[0], world.launches[0])
-        doors = Doors(replace(found, **changes), mask, books, Teller(replace(found, **changes), books.marks, mask))
+        doors = Doors(
+            replace(found, **changes), mask, books, Teller(replace(found, **changes), books.marks, mask), _opened(world)
+        )
         made = Room(world, doors, chat, datadog, sqs, queue)
         made.doors = replace(doors, launch=made.launch)
         yield made
@@ -99,6 +102,10 @@ async def begun(world: StoreWorld, run_key: str = "2026-11-24T02:00:00Z", **chan
     """Begin a run, commit a page of it, and leave it so."""
     await granted(world.stores[0], a_claim(run_key, **changes))
     await world.commit(world.stores[0], a_batch({7: "done", 8: "done"}))
+
+
+def _opened(world: StoreWorld) -> Callable[[str], AbstractAsyncContextManager[Store]]:
+    return lambda job: nullcontext(world.stores[-1])
 
 
 def _topic(aws: Aws) -> tuple[str, Any, str]:

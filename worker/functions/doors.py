@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from worker.aws.calls import Calls
 from worker.aws.cluster import Cluster
 from worker.aws.launcher import Launcher
+from worker.claim import Store
 from worker.cli.store import room
 from worker.environment import VARIABLES, Settings, settings
 from worker.functions import secrets
@@ -29,6 +31,8 @@ class Doors:
     mask: Mask
     books: Books
     teller: Teller
+    store: Callable[[str], AbstractAsyncContextManager[Store]]
+    """The run store as an attempt at that job uses it."""
     launch: Launch | None = None
     """Starts a run; None where the environment names no cluster to start it in."""
 
@@ -46,4 +50,5 @@ async def opened() -> AsyncIterator[Doors]:
         if found.launch_cluster:
             calls = await stack.enter_async_context(Calls("reporter"))
             launch = Launcher(books.launches, calls, Cluster.of(found)).launch
-        yield Doors(found, mask, books, Teller(found, books.marks, mask), launch)
+        store = partial(room(found).opened, found)
+        yield Doors(found, mask, books, Teller(found, books.marks, mask), store, launch)

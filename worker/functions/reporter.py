@@ -20,8 +20,12 @@ from worker.launches import MOST_RESTARTS, Answer, Full, Launch, Launched, Refus
 from worker.notice import Notice
 from worker.report import metrics
 from worker.runs import AttemptView, RunView
+from worker.shard_reports import bury
 
 _log = logging.getLogger("worker.reporter")
+
+_WHOLE_S = 15.0
+"""So long may the message of a run in shards take."""
 
 
 def handler(event: Mapping[str, Any], context: object) -> dict[str, Any]:
@@ -49,6 +53,9 @@ async def report(event: Mapping[str, Any], doors: Doors) -> dict[str, Any]:
         again = await _follow(task, ending, doors, known=not troubles.said)
     if isinstance(again, (Full, Unplaced)):
         troubles.said.append(f"not started again yet: {again}")
+    if ending.silent and not troubles.said and (again is None or isinstance(again, Refused)):
+        with troubles.kept("the shard was not taken for ended"):
+            await _bury(task, doors)
     notice = _notice(task, ending, run, again, doors)
     await doors.teller.count(metrics.TASK_STOPPED, _tags(task, ending), task.arn, _time(task))
     if ending.failed:
@@ -93,6 +100,15 @@ async def _follow(task: Stopped, ending: Ending, doors: Doors, *, known: bool) -
     return answer
 
 
+async def _bury(task: Stopped, doors: Doors) -> None:
+    """Take a shard for ended that could not say so and is not started again; say how the run ended, if it was the last."""
+    number = task.environment.get("SHARD", "").partition("/")[0]
+    if number.isdecimal() and task.run_key:
+        async with doors.store(task.job) as store:
+            run_id = f"{task.job}:{task.run_key}"
+            await bury(store, run_id, int(number), doors.teller.of_runs(), _WHOLE_S, task.arn)
+
+
 def _request(task: Stopped, launch: Launch | None) -> dict[str, Any] | None:
     """Ask for the same run again; None where it is not known what would be the same."""
     if launch is not None:
@@ -100,8 +116,8 @@ def _request(task: Stopped, launch: Launch | None) -> dict[str, Any] | None:
     if task.run_key is None or task.command:
         return None
     scope = {name[4:].lower(): value for name, value in task.environment.items() if name.startswith("JOB_")}
-    ref = task.environment.get("SCOPE_REF")
-    asked = {"job": task.job, "run_key": task.run_key, "trigger": "resume"}
+    ref, shard = task.environment.get("SCOPE_REF"), task.environment.get("SHARD")
+    asked = {"job": task.job, "run_key": task.run_key, "trigger": "resume", **({"shard": shard} if shard else {})}
     return {**asked, **({"scope_ref": ref} if ref else {"scope": scope})}
 
 

@@ -8,13 +8,16 @@ from datetime import datetime
 
 from worker.aws.alerts import Alerts
 from worker.environment import Settings
+from worker.events import Reporter, Reporters
 from worker.marks import Marks
 from worker.mask import Mask
 from worker.notice import Notice
 from worker.report import datadog_series, emf
+from worker.report.emf import EmfReporter
+from worker.report.log_reporter import LogReporter
 from worker.report.metrics import Metric
 from worker.report.notice_message import notice_message
-from worker.report.slack import deliver, poster
+from worker.report.slack import deliver, poster, slack_reporter
 
 _log = logging.getLogger("worker.watch")
 _metrics = logging.getLogger("worker.metrics")
@@ -50,6 +53,11 @@ class Teller:
             await datadog_series.submit(self.found, [point])
         except OSError as error:
             _log.warning("Datadog did not take %s: %s", metric.name, self.mask(str(error)))
+
+    def of_runs(self) -> Reporter:
+        """Give what reports a whole run's end, as its worker would have."""
+        chosen = (LogReporter(), EmfReporter(self.found.dd_env), slack_reporter(self.found, self.mask))
+        return Reporters([one for one in chosen if one is not None], _log)
 
     def note(self, name: str, job: str, **further: str) -> None:
         """Count it in CloudWatch, by a line of the log."""
