@@ -89,7 +89,7 @@ class LocalEcs(Aws):
         async with asyncio.timeout(_PATIENCE_S):
             while (task := await asyncio.to_thread(self.task, arn))["lastStatus"] != status:
                 assert task["lastStatus"] != "STOPPED", (task, self.output(arn))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
         return task
 
     def output(self, arn: str) -> str:
@@ -112,7 +112,7 @@ class LocalEcs(Aws):
                 for line in self.output(arn).splitlines(keepends=True):
                     if line.endswith("\n") and wanted in (read := json.loads(line))["event"]:
                         return dict(read)
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     def plant(self, trouble: str, call: str = "RunTask") -> None:
         """Have the next such call fail like this."""

@@ -32,21 +32,18 @@ class Night:
         return await self.path.launch(fire("poll-payments", NIGHT))
 
     async def half_way(self) -> str:
-        """Have the schedule fire, with 100 payments a second, and wait until a third is asked for; give the task."""
-        self.register(WORKER_RATE="100")
+        """Have the schedule fire, and wait until a slow task has asked for a third of the payments; give it. The next is fast."""
+        self.register(WORKER_RATE="20")
         await self.fire()
-        return await self.running()
+        await self.world.calls.until(PAYMENTS // 3)
+        self.register()
+        [arn] = self.ecs.ecs.list_tasks(cluster=self.ecs.cluster)["taskArns"]
+        return str(arn)
 
     def register(self, **more: str) -> None:
         """Register the job's definition."""
         environment = self.world.environment | {"WORKER_PAGE_SIZE": "10"} | more
         self.path.register("poll-payments", environment, "STRIPE_API_KEY")
-
-    async def running(self) -> str:
-        """Wait until a task has asked for a third of the payments; give it."""
-        await self.world.calls.until(PAYMENTS // 3)
-        [arn] = self.ecs.ecs.list_tasks(cluster=self.ecs.cluster)["taskArns"]
-        return str(arn)
 
     async def is_done(self) -> None:
         """Hold all statuses to what they should be, each written once."""

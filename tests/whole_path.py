@@ -41,7 +41,7 @@ class WholePath:
         """Register a job's definition, with these secrets of its environment and with the run store and Slack of the path."""
         known = {name: environment[name] for name in secret} | self.own
         plain = {name: value for name, value in environment.items() if name not in known}
-        return self.ecs.register(job, known, plain | {"LEASE": "1"})
+        return self.ecs.register(job, known, plain | {"LEASE": "2"})
 
     async def launch(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Invoke the launcher."""
@@ -62,7 +62,7 @@ class WholePath:
         async with asyncio.timeout(_PATIENCE_S):
             while {task["taskArn"] for task in self.ecs.tasks()} - self._told:
                 await self.report()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
         return self.ecs.tasks()
 
     def buried(self) -> list[dict[str, Any]]:
