@@ -30,7 +30,7 @@ _GUARANTEES: Mapping[str, Mapping[str, str]] = {
     "tally": {"                    ledger.tally.done += 1\n": "                    pass\n"},
     "retries, error budget, throttling": {"                self._throttles = 0\n": "", " and plain": ""},
     "stop": {"not self._ending and stop.reason is None": "True"},
-    "page commit falling due": {"            if ledger.uncommitted >= self._batch_size": "            if False"},
+    "page commit falling due": {"            if ledger.uncommitted >= self._enough": "            if False"},
 }
 
 
