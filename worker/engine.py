@@ -7,27 +7,26 @@ They are the bounded semaphore of the usual worker, without its task and its que
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
-from typing import Any, TypeVar
+from typing import Any
 
-from worker.errors import DatabaseAway, LeaseLost, Permanent, Postponed, Throttled, Transient
-from worker.events import Commit, Progress, Reporter
+from worker.committer import Committer
+from worker.errors import DatabaseAway, LeaseLost, Permanent, Postponed, Throttled, told, words
+from worker.events import Progress, Reporter
 from worker.job import Job, Run
-from worker.ledger import Batch, DeadLetter, Ledger, Sink
+from worker.ledger import Ledger, Sink
 from worker.limits import Limits
 from worker.origin import is_bug
 from worker.outcome import DONE
+from worker.patience import Patience
 from worker.rate import RateLimit
 from worker.retry import Retry
-from worker.source import Acknowledging, Failure, JsonKey, Key, Promise, Record, Source
+from worker.source import Key, Promise, Record, Source
 from worker.stop import Stop, StopPlan
 from worker.supply import Parked, Supply
 
-T = TypeVar("T")
-
-_COMMIT_EVERY_S = 1.0
 _PROGRESS_EVERY_S = 0.5
 _TICK_S = 0.1
 _BREATH_S = 0.02
@@ -75,11 +74,12 @@ class Engine:
         patience_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._job, self._run, self.source, self._sink = job, run, source, sink
+        self._job, self._run, self.source = job, run, source
         self._limits, self._rates, self._stop, self._plan = limits, rates, stop, plan
         self._retry: Retry = job.retry
         self._reporter = reporter
-        self._patience_s, self._clock = patience_s, clock
+        self._clock = clock
+        self._patiently = Patience(patience_s, throttled=self._pause, reporter=reporter, clock=clock)
         self._main_rate = limits.rate.name if limits.rate else "rate"
         self._gate = rates[self._main_rate]
         self._slots = [Slot() for _ in range(limits.concurrency)]
@@ -87,9 +87,7 @@ class Engine:
         self._claims = 0  # slots that wait for a permit, each for a record of the stock
         self._throttles = 0
         self._settled = asyncio.Event()
-        self._commit_due = asyncio.Event()
         self._ending = False  # no slot takes another record
-        self._closing = False  # the committer commits a last time
         self._breathe_at, self._breathing = clock() + _BREATH_S, False
         self._straight_until = -inf  # till then slots take rows without a look at anything else: four times as fast
         self._batch_size = self._enough = limits.page_size  # for a commit; for the next look at what waits for it
@@ -111,10 +109,23 @@ class Engine:
             gone=ledger.gone,
             clock=clock,
         )
-        self.commits = 0
+        self.committer = Committer(
+            source,
+            self.supply,
+            ledger,
+            sink,
+            page_size=limits.page_size,
+            in_hand=lambda: [slot.taken for slot in self._slots if slot.taken is not None],
+            complete=lambda: self.complete,
+            finishes=job.finish is not None,
+            begun=self._commit_begun,
+            ended=self._check_budget,  # what `write` refused has failed after all
+            patiently=self._patiently,
+            reporter=reporter,
+            clock=clock,
+        )
         self.total: int | None = None
         self.crash: BaseException | None = None
-        self._away: dict[object, Transient] = {}  # calls that wait for the other side, and what they were last told
         self._began = clock()
 
     @property
@@ -149,7 +160,7 @@ class Engine:
         was possible.
         """
         pump = asyncio.create_task(self.supply.pump(self._patiently), name="pump")
-        committer = asyncio.create_task(self._commit_pages(), name="committer")
+        committer = asyncio.create_task(self.committer.work(), name="committer")
         ticker = asyncio.create_task(self._tick(), name="ticker")
         for slot in self._slots:
             slot.task = asyncio.create_task(self._serve(slot), name="slot")
@@ -294,11 +305,11 @@ class Engine:
         parked.tries += 1
         if self._retry.worth_it(error) and parked.tries < self._retry.attempts:
             self.ledger.tally.retries += 1
-            self._reporter.retried(_said(error))
+            self._reporter.retried(told(error))
             self.supply.park(parked, self._clock() + self._retry.delay(parked.tries))
             return
         type_name = error.type if isinstance(error, Permanent) else type(error).__name__
-        said, bug = _words(error) or type_name, error if is_bug(error) else None
+        said, bug = words(error) or type_name, error if is_bug(error) else None
         self.ledger.fail(parked.record, parked.key, type_name, said, parked.tries, parked.first_error_at, bug)
         self._check_budget()
 
@@ -373,91 +384,15 @@ class Engine:
 
     def _page_full(self) -> None:
         """Ask for a commit; from the second page that waits for it on, take nothing more until it begins."""
-        self._commit_due.set()
+        self.committer.ask()
         self._enough = 2 * self._batch_size
         if self._behind:
             self._look_up()
 
-    async def _commit_pages(self) -> None:
-        """Commit when a page of results is there, once a second, and a last time at the end."""
-        committed: tuple[int, Key | None] | None = None
-        while True:
-            closing = self._closing
-            state = (self.ledger.tally.finished + self.ledger.tally.retries, self.supply.reached)
-            if state != committed or (closing and self.complete and self._job.finish is not None):
-                await self._commit(closing and self.complete)
-                committed = state
-            if closing:
-                return
-            self._commit_due.clear()
-            if not self._closing and self.ledger.uncommitted < self._batch_size:
-                await _within(_COMMIT_EVERY_S, self._commit_due.wait())
-
-    async def _commit(self, complete: bool) -> None:
-        began = self._clock()
-        encode, key_of = self.source.encode, self.supply.key_of
-        self.ledger.tally.read = self.supply.read
-        cursor: Key | None = None
-        open_keys: list[JsonKey] = []
-        if self.source.promise is not Promise.QUEUE:
-            cursor = self.supply.cursor()
-            in_slots = [key_of(slot.taken) for slot in self._slots if slot.taken is not None]
-            open_keys = [encode(key) for key in (*in_slots, *self.supply.open_keys())]
-        batch = self.ledger.take_batch(None if cursor is None else encode(cursor), open_keys, complete)
+    def _commit_begun(self) -> None:
+        """Go on: what was finished is with the sink now."""
         self._enough = self._batch_size
         self._wake()
-        done = await self._patiently(lambda: self._sink.commit(batch))
-        self.ledger.committed(batch, done)
-        await self._acknowledge(batch, done.refused)
-        self._check_budget()  # what `write` refused has failed after all
-        self.commits += 1
-        written = len(batch.results) - done.changed - done.refusals
-        records = len(batch.results) + len(batch.dead_letters)
-        commit = Commit(
-            number=done.number,
-            records=records,
-            written=written,
-            cursor=batch.cursor,
-            open_keys=len(open_keys),
-            duration_s=self._clock() - began,
-        )
-        self._reporter.committed(commit)
-
-    async def _acknowledge(self, batch: Batch, refused: Sequence[DeadLetter]) -> None:
-        """Tell a source that lets go of its records which of them are finished, now that this is recorded."""
-        source = self.source
-        if not isinstance(source, Acknowledging) or not (batch.finished or batch.failed):
-            return
-        finished, failed = list(batch.finished), list(batch.failed)
-        if refused:
-            letters = {str(letter.key): letter for letter in refused}
-            named = [(record, letters.get(str(source.encode(source.key(record))))) for record in finished]
-            failed += [Failure(record, letter.type, letter.message) for record, letter in named if letter]
-            finished = [record for record, letter in named if letter is None]
-        await self._patiently(lambda: source.acknowledge(finished, failed))
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call until it answers: what is away for a while is waited for, within the run's patience."""
-        away_since: float | None = None
-        pause = 0.05
-        try:
-            while True:
-                try:
-                    return await call()
-                except Transient as error:
-                    now = self._clock()
-                    away_since = now if away_since is None else away_since
-                    if now - away_since >= self._patience_s:
-                        raise DatabaseAway(f"{error} (waited {now - away_since:.0f} s)") from error
-                    self._away[call] = error
-                    self._reporter.retried(_said(error))
-                    if isinstance(error, Throttled):
-                        self._pause(error)  # a page that is too much for the other side holds up the records, too
-                        pause = max(pause, error.retry_after_s or 0.0)
-                    await asyncio.sleep(pause)
-                    pause = min(2.0, pause * 2)
-        finally:
-            self._away.pop(call, None)
 
     # --- the end --------------------------------------------------------------------------------------------------------
 
@@ -488,8 +423,7 @@ class Engine:
 
     async def _close(self, committer: "asyncio.Task[None]") -> None:
         """Commit what is finished: with all patience, but from a stop on within the stop plan's time."""
-        self._closing = True
-        self._commit_due.set()
+        self.committer.close()
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait((committer, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -527,9 +461,10 @@ class Engine:
                 slot.task.cancel()
 
     def _hold_up(self) -> str:
-        if any(not isinstance(error, Throttled) for error in self._away.values()):
+        away = self._patiently.tried
+        if any(not isinstance(error, Throttled) for error in away):
             return "database"
-        if self._away or any(rate.paused for rate in self._rates.values()):
+        if away or any(rate.paused for rate in self._rates.values()):
             return "throttled"
         if self._behind:
             return "sink"
@@ -557,27 +492,8 @@ class Engine:
             eta_s=remaining / rate if remaining is not None and rate > 0 else None,
             in_flight=self.in_flight,
             limited_by=self._hold_up(),
-            last_error=next(map(_said, self._away.values()), self.ledger.last_error),
+            last_error=next(map(told, self._patiently.tried), self.ledger.last_error),
             oldest_age_s=self.oldest_age_s,
             throttled_s=self.throttled_s,
             stopping=self._stop.reason,
         )
-
-
-def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_words(error)}"
-
-
-def _words(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:  # noqa: BLE001 - an error that cannot even be shown fails its record, not the run
-        return f"its message cannot be shown: {type(broken).__name__}"
-
-
-async def _within(seconds: float, waiting: Awaitable[Any]) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await waiting
-    except TimeoutError:
-        return

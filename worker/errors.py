@@ -65,3 +65,16 @@ class LeaseLost(WorkerError):
 
 class DatabaseAway(WorkerError):
     """The database stayed unreachable for longer than the run may wait for it."""
+
+
+def told(error: BaseException) -> str:
+    """Give an error's type and words."""
+    return f"{type(error).__name__}: {words(error)}"
+
+
+def words(error: BaseException) -> str:
+    """Give an error's words, whatever becomes of asking for them: one that cannot be shown fails its record, not the run."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - see above
+        return f"its message cannot be shown: {type(broken).__name__}"

@@ -303,6 +303,6 @@ def _counted(summary: Summary, engine: Engine) -> Summary:
         oldest_age_s=engine.oldest_age_s,
         throttled_s=engine.throttled_s,
         limited_by=engine.limited_by,
-        commits=engine.commits,
+        commits=engine.committer.commits,
         errors=engine.ledger.groups(),
     )
