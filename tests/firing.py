@@ -73,6 +73,7 @@ def _texts(node: Any, field: str, inside: bool = False) -> Iterator[str]:
 
 def _filled(template: str, given: dict[str, str], attributes: dict[str, str]) -> dict[str, Any]:
     parameters = {name: str(about.get("Default", "")) for name, about in _JOB["Parameters"].items()} | given
+    parameters["Backlog"] = "true" if parameters["BacklogQueueArn"] else "false"  # as the input's Fn::Sub has it
     for name, value in parameters.items():
         template = template.replace(f"${{{name}}}", value)
     for name, value in attributes.items():

@@ -232,6 +232,7 @@ DEFINITION: list[tuple[str, Change]] = [
     ("moving-image", given(IMAGE="worker")),
     ("worker-not-essential", worker(essential=False)),
     ("essential-sidecar", definition(lambda d: container(d, "datadog-agent").pop("essential"))),
+    ("port", definition(lambda d: container(d, "datadog-agent").update(portMappings=[{"containerPort": 99_999}]))),
     (
         "depends-on-nobody",
         definition(

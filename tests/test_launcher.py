@@ -247,3 +247,13 @@ async def test_launch_keeps_large_and_secret_scopes_out_of_the_overrides(
         assert ref in told
         request = await world.launcher.read(answer.launch.request)
         assert (request.scope.token, request.scope.ids) == ("hush-hush", ("one",))  # type: ignore[attr-defined]
+
+
+async def test_launch_goes_on_with_the_revision_that_is_named(world: World) -> None:
+    """A release between interruption and restart changes nothing for the run."""
+    world.ecs.register(JOB, {}, {})
+    latest = world.ecs.ecs.describe_task_definition(taskDefinition=JOB)["taskDefinition"]
+    assert latest["revision"] == 2
+    old = await world.launch(run_key="old", revision=1)
+    assert isinstance(old, Launched)
+    assert world.ecs.task(old.task_arn)["taskDefinitionArn"].endswith(f"/{JOB}:1")

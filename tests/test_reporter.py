@@ -120,6 +120,7 @@ async def test_reporter_starts_an_interrupted_run_again_three_times(outside: Roo
     assert "was started again by itself 3 times" in messages[3]
     assert {request["run_key"] for request in outside.asked} == {RUN.partition(":")[2]}
     assert {request["trigger"] for request in outside.asked} == {"resume"}
+    assert {request["revision"] for request in outside.asked} == {7}, "a release meanwhile does not change its code"
 
 
 async def test_reporter_starts_nothing_again_after_a_deadline(outside: Room) -> None:
@@ -155,7 +156,7 @@ async def test_reporter_does_not_restart_what_ran_another_command(outside: Room)
 
 
 async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None:
-    """Its shard, and its scope or where that is kept, as the task had them."""
+    """Its shard, its scope or where that is kept, and its revision, as the task had them."""
     variables = {"RUN_KEY": "k", "SHARD": "3/8", "JOB_MERCHANT_ID": "42"}
     for more in ({}, {"SCOPE_REF": "s3://bucket/scopes/k"}):
         environment = [{"name": name, "value": value} for name, value in (variables | more).items()]
@@ -165,7 +166,7 @@ async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None
         )
         with suppress(RuntimeError):  # the launcher has room for one of them
             await report(event, outside.doors)
-    same: dict[str, Any] = {"job": "poll-payments", "run_key": "k", "shard": "3/8", "trigger": "resume"}
+    same: dict[str, Any] = {"job": "poll-payments", "run_key": "k", "shard": "3/8", "trigger": "resume", "revision": 7}
     kept: list[dict[str, Any]] = [{"scope": {"merchant_id": "42"}}, {"scope_ref": "s3://bucket/scopes/k"}]
     assert outside.asked == [same | how for how in kept]
 

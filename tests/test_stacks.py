@@ -85,6 +85,21 @@ def test_stacks_hand_the_scheduled_time_over_as_run_key(trigger: str, ways: Any,
     assert environment == {"RUN_KEY": time, "SCHEDULED_TIME": time, "TRIGGER": trigger}
 
 
+@pytest.mark.parametrize(
+    ("expression", "taken"),
+    [
+        ("every hour", False),
+        ("rate(0 minutes)", False),
+        ("rate(5 minutes)", True),
+        ("rate(1 hour)", True),
+        ("cron(0 2 * * ? *)", True),
+    ],
+)
+def test_stacks_take_no_schedule_that_is_none(expression: str, taken: bool) -> None:
+    """cfn-lint lets any text through; CloudFormation refuses by the parameter's pattern, before anything is changed."""
+    assert bool(re.fullmatch(JOB["Parameters"]["Schedule"]["AllowedPattern"], expression)) is taken
+
+
 def test_stacks_lose_no_start_in_silence() -> None:
     """Whatever fires has an age after which it gives up, and a queue for what it gave up."""
     targets = [target for rule in of_type("AWS::Events::Rule").values() for target in rule["Targets"]]

@@ -97,7 +97,11 @@ async def test_whole_path_works_a_backlog_off(
         async with asyncio.timeout(120):
             while world.queue.kept:
                 fired += 1
-                night = by_scheduler("deliver-webhooks", f"2026-11-23T02:{fired % 60:02}:00Z", Backlog="true")
+                night = by_scheduler(
+                    "deliver-webhooks",
+                    f"2026-11-23T02:{fired % 60:02}:00Z",
+                    BacklogQueueArn="arn:aws:sqs:eu-central-1:123456789012:webhooks",
+                )
                 await path.launch(night)
                 await path.report()
                 await asyncio.sleep(0.5)

@@ -40,6 +40,7 @@ FIELDS: Mapping[str, Any] = {
     "shard": str | None,
     "backlog": bool,
     "after": Annotated[int, msgspec.Meta(ge=1)] | None,
+    "revision": Annotated[int, msgspec.Meta(ge=1)] | None,
 }
 """The fields of a request and their types."""
 
@@ -50,6 +51,7 @@ _KINDS: Mapping[str, str] = {
     "backlog": "true or false",
     "max_records": "a whole number of 1 or more",
     "after": "a whole number of 1 or more",
+    "revision": "a whole number of 1 or more",
 }
 _LONGEST = 256
 
@@ -73,6 +75,8 @@ class Request:
     """Start as many tasks as the backlog of the job's queue needs."""
     after: int | None = None
     """The number of the launch that this one follows: once there is a later one, it starts nothing."""
+    revision: int | None = None
+    """Of its task definition: a run that goes on does so with the code that it began with. None: the newest."""
 
     @property
     def run_id(self) -> str:

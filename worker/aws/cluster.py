@@ -54,7 +54,7 @@ class Cluster:
         )
         return {
             "cluster": self.name,
-            "taskDefinition": request.job.name,
+            "taskDefinition": f"{request.job.name}:{request.revision}" if request.revision else request.job.name,
             "count": 1,
             "clientToken": launch_id,
             "startedBy": launch_id,

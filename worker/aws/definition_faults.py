@@ -14,6 +14,7 @@ from worker.size import FARGATE_SIZES
 
 __all__ = ["FARGATE_SIZES", "LONGEST_STOP", "WORKER", "environment_of", "faults", "findings", "worker_of"]
 
+_LAST_PORT = 65_535
 LONGEST_STOP = 120
 """Seconds: the longest stopTimeout on Fargate."""
 
@@ -150,6 +151,15 @@ def _confined(definition: Definition) -> Iterator[Finding]:
         yield codes.NO_INIT.at(path, f"initProcessEnabled is {parameters.get('initProcessEnabled')!r}", line)
 
 
+def _ports(definition: Definition) -> Iterator[Finding]:
+    for container in definition["containerDefinitions"]:
+        for mapping in container.get("portMappings", ()):
+            port, host = mapping.get("containerPort"), mapping.get("hostPort", mapping.get("containerPort"))
+            if not isinstance(port, int) or not 1 <= port <= _LAST_PORT or host != port:
+                what = f"containerPort is {port!r}, hostPort {host!r}"
+                yield codes.PORT.at(place(container, "portMappings"), what, f"one port for both, 1 to {_LAST_PORT:,}")
+
+
 def _secrets(definition: Definition) -> Iterator[Finding]:
     for container in definition["containerDefinitions"]:
         for name, value in environment_of(container).items():
@@ -177,6 +187,7 @@ _CHECKS: tuple[Callable[[Definition], Iterator[Finding]], ...] = (
     _order,
     _stop,
     _confined,
+    _ports,
     _secrets,
     logs,
     log_link,

@@ -111,13 +111,15 @@ async def _bury(task: Stopped, doors: Doors) -> None:
 
 def _request(task: Stopped, launch: Launch | None) -> dict[str, Any] | None:
     """Ask for the same run again; None where it is not known what would be the same."""
+    number = task.definition.partition(":")[2]
+    same = {"trigger": "resume", **({"revision": int(number)} if number.isdecimal() else {})}
     if launch is not None:
-        return {**launch.request, "trigger": "resume", "after": launch.number}
+        return {**launch.request, **same, "after": launch.number}
     if task.run_key is None or task.command:
         return None
     scope = {name[4:].lower(): value for name, value in task.environment.items() if name.startswith("JOB_")}
     ref, shard = task.environment.get("SCOPE_REF"), task.environment.get("SHARD")
-    asked = {"job": task.job, "run_key": task.run_key, "trigger": "resume", **({"shard": shard} if shard else {})}
+    asked = {"job": task.job, "run_key": task.run_key, **same, **({"shard": shard} if shard else {})}
     return {**asked, **({"scope_ref": ref} if ref else {"scope": scope})}
 
 

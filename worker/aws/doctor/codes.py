@@ -22,6 +22,7 @@ STOP_TIMEOUT_UNTOLD = Code(
 )
 WRITABLE_ROOT = Code("writable-root", "What gets in can stay, and what is written is lost with the task.")
 NO_INIT = Code("no-init", "Nothing reaps child processes or passes SIGTERM on.")
+PORT = Code("port", "ECS refuses what is no port; in awsvpc a container has the task's own, and no other on the host.")
 SECRET_IN_PLAIN = Code(
     "secret-in-plain", "Whoever may read the definition, in the console or in git, reads the secret."
 )
