@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from definitions import filled
 from local_ecs import LocalEcs
 
 from worker.aws.calls import Calls
 from worker.aws.cluster import Cluster
+from worker.aws.definition_faults import environment_of
 from worker.aws.launcher import Launcher
 from worker.aws.placing import Placing
 from worker.database import Link
@@ -44,6 +46,21 @@ async def launching(ecs: LocalEcs, url: str, **changes: Any) -> AsyncIterator[Wo
         launches = PostgresLaunches(link)
         placing = Placing(calls, cluster.name, Retry(attempts=4, first=0.01, longest=0.05), patience_s=10)
         yield World(Launcher(launches, calls, cluster, placing, pause_s=0.02), launches, ecs, other)
+
+
+def register(ecs: LocalEcs, job: str, **plain: str) -> None:
+    """Register a job whose tasks never start, for their secrets are not there: no process is needed to see who was launched."""
+    definition = filled(job)
+    worker = definition["containerDefinitions"][0]
+    variables = environment_of(worker) | plain
+    worker["environment"] = [{"name": name, "value": value} for name, value in variables.items()]
+    ecs.ecs.register_task_definition(**definition)
+
+
+def register_waiting(ecs: LocalEcs, job: str, secret: str, **plain: str) -> None:
+    """Register a job whose tasks live until they are struck: they wait for a database that does not answer."""
+    nowhere = {"DATABASE_URL": "postgresql://127.0.0.1:1/nowhere", secret: "whsec_bm9ib2R5"}
+    ecs.register(job, nowhere, {"CONNECT_TIMEOUT": "30", **plain})
 
 
 def environment(ecs: LocalEcs, **more: str) -> dict[str, str]:

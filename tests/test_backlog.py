@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from launching import World, launching
+from launching import World, launching, register, register_waiting
 from local_ecs import LocalEcs
 from test_launches import a_launch
 
@@ -68,11 +68,11 @@ def test_backlog_keeps_the_rest_of_the_scope() -> None:
 
 @pytest_asyncio.fixture
 async def world(local_ecs: LocalEcs, database_url: str) -> AsyncIterator[World]:
-    """Give a launcher of that job, whose tasks end at once, and its queue with five messages."""
+    """Give a launcher of that job, whose tasks live until they are struck, and its queue with five messages."""
     queue = local_ecs.sqs.create_queue(QueueName=f"{local_ecs.cluster}-hooks")["QueueUrl"]
     for number in range(5):
         local_ecs.sqs.send_message(QueueUrl=queue, MessageBody=str(number))
-    local_ecs.register(NAME, {}, {"WEBHOOK_QUEUE_URL": queue})
+    register_waiting(local_ecs, NAME, "WEBHOOK_SECRET", WEBHOOK_QUEUE_URL=queue)
     async with launching(local_ecs, database_url) as world:
         world.launcher._load = lambda name: Deliver
         yield world
@@ -86,12 +86,15 @@ async def test_backlog_is_worked_off_by_tasks_of_one_part_each(world: World) -> 
     environments = [{pair["name"]: pair["value"] for pair in pairs} for pairs in told]
     assert sorted(each.get("JOB_PART", "0") for each in environments) == ["0", "1", "2"]
     assert {each["TRIGGER"] for each in environments} == {"backlog"}
-    assert await world.launcher.launch_all({"job": NAME, "backlog": True, "run_key": "x"}) in ([], [*answers])
+    assert await world.launcher.launch_all({"job": NAME, "backlog": True}) == []
+    for answer in answers:
+        assert isinstance(answer, Launched)
+        world.ecs.strike(answer.task_arn, "killed")
 
 
 async def test_backlog_of_a_job_without_one_is_refused(world: World) -> None:
     """Or of a definition that does not name the queue."""
-    world.ecs.register(NAME, {}, {"WEBHOOK_QUEUE_URL": ""})
+    register(world.ecs, NAME, WEBHOOK_QUEUE_URL="")
     [answer] = await world.launcher.launch_all({"job": NAME, "backlog": True})
     assert isinstance(answer, Refused)
     assert "has no WEBHOOK_QUEUE_URL" in str(answer)

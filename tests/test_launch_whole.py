@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from launch_events import batch, created
-from launching import environment
+from launching import environment, register
 from local_ecs import LocalEcs
 from payments import payments
 from worker_process import worker
@@ -64,7 +64,7 @@ async def test_launch_command_says_all_that_is_wrong(local_ecs: LocalEcs) -> Non
 async def test_launch_keeps_its_launches_in_dynamodb_where_the_runs_are(local_ecs: LocalEcs) -> None:
     """A job without PostgreSQL is launched as well."""
     around = environment(local_ecs, RUN_TABLE=f"runs-{local_ecs.cluster}")
-    local_ecs.register("expire-sessions", {}, {})
+    register(local_ecs, "expire-sessions")
     async with Table(around["RUN_TABLE"], "test") as table:
         await make_table(table)
     async with worker("launch", "expire-sessions", "--run-key", "x", **around) as running:

@@ -1,12 +1,12 @@
 """worker/aws/launcher.py: a run's task is started once, whatever ECS says at first."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from launching import JOB, World, launching
+from launching import JOB, World, launching, register, register_waiting
 from local_ecs import LocalEcs
 
 from worker.job import Job
@@ -17,10 +17,20 @@ from worker.size import Size
 
 @pytest_asyncio.fixture
 async def world(local_ecs: LocalEcs, database_url: str) -> AsyncIterator[World]:
-    """Give a launcher; the tasks that it starts end at once, for they have no database."""
-    local_ecs.register(JOB, {}, {})
+    """Give a launcher; its tasks never start."""
+    register(local_ecs, JOB)
     async with launching(local_ecs, database_url) as world:
         yield world
+
+
+@pytest.fixture
+def waiting(world: World) -> Iterator[World]:
+    """Give a launcher whose tasks live until they are struck."""
+    register_waiting(world.ecs, JOB, "STRIPE_API_KEY")
+    yield world
+    for task in world.ecs.tasks():
+        if task["lastStatus"] != "STOPPED":
+            world.ecs.strike(task["taskArn"], "killed")
 
 
 async def test_launch_starts_a_task_that_knows_why_it_was_started(world: World) -> None:
@@ -76,25 +86,25 @@ async def test_launch_says_all_that_is_wrong_at_once(world: World) -> None:
     assert await world.launches.live() == []
 
 
-@pytest.mark.parametrize(
-    "trouble", ["failures", "capacity", "throttled", "throttled in disguise", "server error", "ghost"]
-)
+@pytest.mark.parametrize("trouble", ["failures", "capacity", "throttled", "throttled in disguise", "server error"])
 async def test_launch_is_tried_again(world: World, trouble: str) -> None:
-    """What passes is waited for; a ghost is found, and not doubled."""
+    """What passes is waited for."""
     world.ecs.plant(trouble)
     answer = await world.launch()
     assert isinstance(answer, Launched)
     assert [task["taskArn"] for task in world.ecs.tasks()] == [answer.task_arn]
 
 
-async def test_launch_whose_ghost_is_found_by_the_last_try_is_launched(world: World) -> None:
-    """Failures to the end, and a task all the same."""
-    for trouble in ("failures", "failures", "throttled", "ghost"):
-        world.ecs.plant(trouble)
-    world.ecs.plant("throttled", "ListTasks")
-    answer = await world.launch()
+@pytest.mark.parametrize("before", [(), ("failures", "failures", "throttled")], ids=["first", "last"])
+async def test_launch_finds_its_ghost(waiting: World, before: tuple[str, ...]) -> None:
+    """Failures to the end, and a task all the same: it is found, and not doubled."""
+    for trouble in (*before, "ghost"):
+        waiting.ecs.plant(trouble)
+    if before:
+        waiting.ecs.plant("throttled", "ListTasks")
+    answer = await waiting.launch()
     assert isinstance(answer, Launched)
-    assert len(world.ecs.tasks()) == 1
+    assert [task["taskArn"] for task in waiting.ecs.tasks()] == [answer.task_arn]
 
 
 async def test_launch_that_ecs_has_no_room_for_is_unplaced(world: World) -> None:
@@ -117,31 +127,32 @@ async def test_launch_that_is_refused_for_good_is_refused(world: World) -> None:
     assert "no job" in str(await world.launch(job="poll-payment"))
 
 
-async def test_launch_whose_launcher_died_gets_the_same_task(world: World) -> None:
+async def test_launch_whose_launcher_died_gets_the_same_task(waiting: World) -> None:
     """Killed after RunTask, before it could note the task: whoever comes later is handed it by its token."""
-    first = await world.launch()
-    await world.sql(
+    first = await waiting.launch()
+    await waiting.sql(
         "UPDATE worker.launches SET state = 'reserved', task_arn = NULL, reserved_at = now() - interval '2 min'"
     )
-    again = await world.launch()
+    again = await waiting.launch()
     assert isinstance(again, Launched)
     assert again.task_arn == first.task_arn
 
 
-async def test_launch_with_other_words_than_the_dead_launcher_attaches(world: World) -> None:
+async def test_launch_with_other_words_than_the_dead_launcher_attaches(waiting: World) -> None:
     """ConflictException: the task that it names is ours, unless it has stopped."""
-    first = await world.launch()
+    first = await waiting.launch()
     forget = "UPDATE worker.launches SET state = 'reserved', reserved_at = now() - interval '2 min'"
-    await world.sql(forget)
-    again = await world.launch(started_by="somebody else")
+    await waiting.sql(forget)
+    again = await waiting.launch(started_by="somebody else")
     assert isinstance(again, Launched)
     assert again.task_arn == first.task_arn
-    await world.ecs.until(first.task_arn, "STOPPED")
-    await world.sql(forget)
-    assert isinstance(await world.launch(started_by="a third"), Known)
-    await world.sql(forget)
-    world.ecs.forget(first.task_arn)
-    meant = await world.launch(trigger="hand")
+    waiting.ecs.strike(first.task_arn, "killed")
+    await waiting.ecs.until(first.task_arn, "STOPPED")
+    await waiting.sql(forget)
+    assert isinstance(await waiting.launch(started_by="a third"), Known)
+    await waiting.sql(forget)
+    waiting.ecs.forget(first.task_arn)
+    meant = await waiting.launch(trigger="hand")
     assert isinstance(meant, Launched)
     assert (meant.launch.number, meant.task_arn != first.task_arn) == (2, True)
 
@@ -162,12 +173,11 @@ async def test_launch_whose_token_is_of_another_store_takes_the_next(world: Worl
 
 async def test_launch_over_the_cap_is_full_until_a_task_has_stopped(world: World) -> None:
     """Nobody has to say so: the launcher looks, when there seems to be no room."""
-    world.ecs.plant("no image")
     first = await world.launch()
     await world.ecs.until(first.task_arn, "STOPPED")
     assert isinstance(await world.launch(run_key="other"), Launched)
     [row] = await world.sql("SELECT reason FROM worker.launches WHERE state = 'over'")
-    assert "CannotPullContainerError" in row["reason"]
+    assert "unable to pull secrets" in row["reason"]
 
 
 async def test_launch_that_was_reserved_and_never_placed_holds_no_cap_for_ever(world: World) -> None:
@@ -216,7 +226,7 @@ class Sized(Job[Token]):
 
 async def test_launch_has_the_size_and_the_capacity_of_its_scope(local_ecs: LocalEcs, database_url: str) -> None:
     """Strings at the task, integers at the container; Spot by its provider, Fargate by its type."""
-    local_ecs.register(JOB, {}, {})
+    register(local_ecs, JOB)
     async with launching(local_ecs, database_url) as world:
         world.launcher._load = lambda name: Sized
         large, spot = await world.launch(scope={"ids": ["1"]}), await world.launch(run_key="b", dry_run=True)
@@ -230,7 +240,7 @@ async def test_launch_keeps_large_and_secret_scopes_out_of_the_overrides(
     local_ecs: LocalEcs, database_url: str
 ) -> None:
     """They go by reference, for which there must be a bucket; the run store and a restart know no more than that."""
-    local_ecs.register(JOB, {}, {})
+    register(local_ecs, JOB)
     bucket = local_ecs.bucket()
     asked: Any = {"scope": {"token": "hush-hush", "ids": ["one"]}}
     async with launching(local_ecs, database_url) as world:

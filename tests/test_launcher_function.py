@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from launch_events import RULE, SCHEDULER, batch, created
-from launching import JOB, World, environment, launching
+from launching import JOB, World, environment, launching, register
 from local_ecs import LocalEcs
 from test_launches import asked
 
@@ -41,11 +41,11 @@ class Function:
 
 @pytest_asyncio.fixture
 async def function(local_ecs: LocalEcs, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Function]:
-    """Give the function; its tasks end at once, for they have no database."""
+    """Give the function; its tasks never start."""
     letters = local_ecs.sqs.create_queue(QueueName=f"{local_ecs.cluster}-letters")["QueueUrl"]
     for name, value in environment(local_ecs, DATABASE_URL=database_url, LAUNCH_DEAD_LETTERS=letters).items():
         monkeypatch.setenv(name, value)
-    local_ecs.register(JOB, {}, {})
+    register(local_ecs, JOB)
     async with launching(local_ecs, database_url) as world:
         yield Function(world, letters)
 
@@ -131,7 +131,7 @@ async def test_function_that_cannot_put_aside_keeps_the_event(
 
 async def test_function_starts_the_job_of_an_object(function: Function) -> None:
     """Twice told, by EventBridge and through a queue: one task."""
-    function.world.ecs.register("digest-uploads", {}, {})
+    register(function.world.ecs, "digest-uploads")
     assert (await function(created()))["answers"][0]["answer"] == "launched"
     assert await function(batch(created())) == {"batchItemFailures": []}
     assert len(function.runs()) == 1
