@@ -14,7 +14,7 @@ from endings import TASK, an_event
 from examples import a_start, a_summary
 from slack_server import Reply
 from store_worlds import StoreWorld, granted, postgres_world
-from stored import a_claim
+from stored import a_batch, a_claim
 from watch_room import Room, begun, room
 
 from worker.claim import Held
@@ -171,19 +171,23 @@ async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None
     assert outside.asked == [same | how for how in kept]
 
 
-async def test_reporter_closes_a_run_whose_last_shard_died(outside: Room) -> None:
+async def test_reporter_closes_a_run_whose_last_shard_died(run_store: StoreWorld, aws: Aws) -> None:
     """Nobody else will: it takes the dead shard for ended, and posts the one summary of them all, once."""
-    one, two, _ = outside.world.stores
+    one, two, *_ = run_store.stores
     for number, store in ((1, one), (2, two)):
         shard = {"shard": Shard(number, 2), "bounds": [[10]], "task_arn": f"arn:{number}"}
         await granted(store, a_claim("k", **shard))
+    await run_store.commit(two, a_batch({11: "done"}))
     await one.end(a_summary(Verdict.SUCCEEDED, start=a_start(shard="1/2"), errors=()))
     environment = [{"name": "RUN_KEY", "value": "k"}, {"name": "SHARD", "value": "2/2"}]
     overrides = {"containerOverrides": [{"name": "worker", "environment": environment}]}
-    for _ in range(2):
-        await report(an_event("out of memory", overrides=overrides, taskArn="arn:2"), outside.doors)
-    assert [message["text"][0] for message in outside.posted] == ["⏸", "💀"]
-    run = await outside.world.reader.find("poll-payments:k")
+    async with room(run_store, aws) as outside:
+        for _ in range(2):
+            await report(an_event("out of memory", overrides=overrides, taskArn="arn:2"), outside.doors)
+        assert [message["text"][0] for message in outside.posted] == ["⏸", "💀"]
+        assert "1 read = 1 done" in text_of(outside.posted[1])
+        assert "python -m worker runs show poll-payments:k" in text_of(outside.posted[1])
+    run = await run_store.reader.find("poll-payments:k")
     assert run is not None
     assert (run.status, [part.status for part in run.parts]) == ("interrupted", ["succeeded", "interrupted"])
 

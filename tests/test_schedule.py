@@ -55,7 +55,7 @@ def test_cron_fires_at_every_minute_whose_fields_match_and_at_no_other(
     start: datetime,
     zone: str,
 ) -> None:
-    """Minute by minute over two days, each local minute once: the next and the last are the first that match."""
+    """Minute by minute over two days, each local minute once: the next and the last are the first that match, `shortest` apart or more."""
     days = f"? {month[0]} {weekday[0]}" if by_week else f"{day[0]} {month[0]} ?"
     schedule, local_zone = Cron(f"{minute[0]} {hour[0]} {days} *", zone), ZoneInfo(zone)
 
@@ -81,6 +81,9 @@ def test_cron_fires_at_every_minute_whose_fields_match_and_at_no_other(
         (schedule.previous(whole), near(-MINUTE)),
     ):
         assert found == expected or (not expected and (not found or abs(found - whole) >= WINDOW))
+    first = schedule.following(whole)
+    if first and (second := schedule.following(first)):
+        assert second - first >= schedule.shortest - timedelta(hours=1)  # spring takes one at most
 
 
 def test_cron_gives_the_times_of_the_documentation() -> None:

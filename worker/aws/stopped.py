@@ -43,6 +43,17 @@ class Stopped:
         """Give the run key that it was started with; None where the worker made one up."""
         return self.environment.get("RUN_KEY") or None
 
+    @property
+    def run_id(self) -> str | None:
+        """Give the name of its run, or of the shard of it that it worked on; None where the worker made up a key."""
+        return f"{self.job}:{self.run_key}{f'/{self.shard}' if self.shard else ''}" if self.run_key else None
+
+    @property
+    def shard(self) -> int | None:
+        """Give the number of the shard that it worked on."""
+        number = self.environment.get("SHARD", "").partition("/")[0]
+        return int(number) if number.isdecimal() else None
+
 
 def stopped(event: Mapping[str, Any]) -> Stopped:
     """Read the event. Raises ValueError for one that is no stopped task's: it belongs in the dead letters."""

@@ -142,6 +142,6 @@ def larger(task: Stopped) -> str:
 def _next(task: Stopped, way: Way, scope: str | None) -> str:
     if task.run_key is None:
         return f"python -m worker runs {task.job}"
-    if way in (endings.SUCCEEDED, endings.LEASE_LOST) or scope is None or "SHARD" in task.environment:
+    if way in (endings.SUCCEEDED, endings.LEASE_LOST) or scope is None or task.shard:
         return f"python -m worker runs show {task.job}:{task.run_key}"
     return f"python -m worker launch {task.job} --run-key {task.run_key}{f' {scope}' if scope else ''}"

@@ -128,7 +128,7 @@ def _dead_notice(run: RunView, doors: Doors) -> tuple[str, str, Notice]:
             "The same run may be started again as it is: what was committed stays, and it goes on from there.",
         ),
         facts=facts(run),
-        next_command=f"python -m worker runs show {run.run_id}" if scope is None else launch,
+        next_command=f"python -m worker runs show {run.run_id}" if scope is None or run.shards else launch,
         links={"Run": f"{doors.found.console_url.rstrip('/')}/admin/runs/{run.run_id}"}
         if doors.found.console_url
         else {},

@@ -74,9 +74,9 @@ async def report(event: Mapping[str, Any], doors: Doors) -> dict[str, Any]:
 
 
 async def _run(task: Stopped, doors: Doors) -> RunView | None:
-    """Find the run by its key; the worker's own, or a shard's, by the task."""
+    """Find the run, or its shard, by its name; one whose key the worker made up, by the task."""
     reader = doors.books.reader
-    run = await reader.find(f"{task.job}:{task.run_key}") if task.run_key else None
+    run = await reader.find(task.run_id) if task.run_id else None
     return run if _attempt(run, task) else await reader.by_task(task.job, task.arn) or run
 
 
@@ -102,11 +102,10 @@ async def _follow(task: Stopped, ending: Ending, doors: Doors, *, known: bool) -
 
 async def _bury(task: Stopped, doors: Doors) -> None:
     """Take a shard for ended that could not say so and is not started again; say how the run ended, if it was the last."""
-    number = task.environment.get("SHARD", "").partition("/")[0]
-    if number.isdecimal() and task.run_key:
+    if task.shard and task.run_key:
         async with doors.store(task.job) as store:
             run_id = f"{task.job}:{task.run_key}"
-            await bury(store, run_id, int(number), doors.teller.of_runs(), _WHOLE_S, task.arn)
+            await bury(store, run_id, task.shard, doors.teller.of_runs(), _WHOLE_S, task.arn)
 
 
 def _request(task: Stopped, launch: Launch | None) -> dict[str, Any] | None:
