@@ -17,6 +17,7 @@ async def test_whole_path_digests_an_upload_once(local_ecs: LocalEcs, database_u
     await migrated(database_url)
     with slack(Reply()) as channel:
         path = WholePath(local_ecs, lambdas, database_url, channel.url)
+        path.environment["DATABASE_URL_ARN"] = local_ecs.secret("run-store", path.environment.pop("DATABASE_URL"))
         bucket, table = local_ecs.bucket(versioned=True), path.bucket.replace("test", "digests")
         made(local_ecs, table)
         path.register("digest-uploads", {"UPLOADS_BUCKET": bucket, "DIGESTS_TABLE": table})
