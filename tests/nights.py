@@ -32,11 +32,10 @@ class Night:
         return await self.path.launch(fire("poll-payments", NIGHT))
 
     async def half_way(self) -> str:
-        """Have the schedule fire, and wait until a slow task has asked for a third of the payments; give it. The next is fast."""
-        self.register(WORKER_RATE="20")
+        """Have the schedule fire, and wait until a slow task has asked for a third of the payments; give it."""
+        self.register(WORKER_RATE="30")
         await self.fire()
         await self.world.calls.until(PAYMENTS // 3)
-        self.register()
         [arn] = self.ecs.ecs.list_tasks(cluster=self.ecs.cluster)["taskArns"]
         return str(arn)
 

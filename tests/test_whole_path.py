@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from firing import DIRECT, by_rule, by_scheduler
+from firing import by_rule, by_scheduler
 from function_server import Functions
 from local_ecs import LocalEcs
 from nights import NIGHT, Night, a_night, exits
@@ -27,7 +27,7 @@ async def night(local_ecs: LocalEcs, lambdas: Functions, database_url: str) -> A
 @pytest.mark.parametrize("fire", [by_scheduler, by_rule])
 async def test_whole_path_without_a_launcher_does_a_run_once(night: Night, fire: Callable[..., dict[str, Any]]) -> None:
     """A schedule that calls RunTask itself, fired twice: two tasks, one of which finds the other's run."""
-    overrides = fire("poll-payments", NIGHT, DIRECT)
+    overrides = fire("poll-payments", NIGHT, StartBy="direct")
     tasks = [night.ecs.run("poll-payments", overrides=overrides) for _ in range(2)]
     await night.path.settled()
     await night.is_done()
@@ -65,7 +65,8 @@ async def test_whole_path_places_one_task_in_the_end(night: Night, troubles: lis
 async def test_whole_path_takes_up_a_task_whose_launcher_died(night: Night) -> None:
     """Its token is another request's: the conflict names the task, which is about to run, and no second one is started."""
     night.ecs.plant("slow start")
-    task = night.ecs.run("poll-payments", overrides=by_scheduler("poll-payments", NIGHT, DIRECT), clientToken=token())
+    overrides = by_scheduler("poll-payments", NIGHT, StartBy="direct")
+    task = night.ecs.run("poll-payments", overrides=overrides, clientToken=token())
     await night.fire()
     night.ecs.release(task)
     assert [each["taskArn"] for each in await night.path.settled()] == [task]

@@ -98,9 +98,7 @@ async def test_whole_path_works_a_backlog_off(
             while world.queue.kept:
                 fired += 1
                 night = by_scheduler(
-                    "deliver-webhooks",
-                    f"2026-11-23T02:{fired % 60:02}:00Z",
-                    BacklogQueueArn="arn:aws:sqs:eu-central-1:123456789012:webhooks",
+                    "deliver-webhooks", f"2026-11-23T02:{fired % 60:02}:00Z", BacklogQueueArn="arn:hooks"
                 )
                 await path.launch(night)
                 await path.report()
