@@ -12,7 +12,7 @@ from slack_server import Reply, Slack, slack
 from whole_path import WholePath
 
 NIGHT = "2026-11-23T02:00:00Z"
-PAYMENTS = 90
+PAYMENTS = 60
 COUNT_WRITES = (
     "CREATE TABLE writes (id bigint)",
     """CREATE FUNCTION count_write() RETURNS trigger LANGUAGE plpgsql AS

@@ -27,6 +27,7 @@ async def night(local_ecs: LocalEcs, lambdas: Functions, database_url: str) -> A
 @pytest.mark.parametrize("fire", [by_scheduler, by_rule])
 async def test_whole_path_without_a_launcher_does_a_run_once(night: Night, fire: Callable[..., dict[str, Any]]) -> None:
     """A schedule that calls RunTask itself, fired twice: two tasks, one of which finds the other's run."""
+    night.register(LEASE="3")
     overrides = fire("poll-payments", NIGHT, StartBy="direct")
     tasks = [night.ecs.run("poll-payments", overrides=overrides) for _ in range(2)]
     await night.path.settled()

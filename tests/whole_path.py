@@ -41,7 +41,7 @@ class WholePath:
         """Register a job's definition, with these secrets of its environment and with the run store and Slack of the path."""
         known = {name: environment[name] for name in secret} | self.own
         plain = {name: value for name, value in environment.items() if name not in known}
-        return self.ecs.register(job, known, plain | {"LEASE": "2"})
+        return self.ecs.register(job, known, {"LEASE": "1"} | plain)
 
     async def launch(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Invoke the launcher."""
