@@ -15,6 +15,7 @@ from bench.line import Line
 from bench.prices import prices
 from bench.rates import rates
 from bench.run_store import commit_price, run_store
+from bench.shards import shards
 from bench.sources import sources
 from bench.table import table
 from bench.throughput import Size, noop, payments, waiting, writing
@@ -41,6 +42,7 @@ PARTS: dict[str, Part] = {
     "7": lambda world, quick: start_up(world, 3 if quick else 15),
     "8": _prices,
     "sources": lambda world, quick: sources(*((4_000, 1) if quick else (20_000, 7))),
+    "shards": lambda world, quick: shards(world, *((1_500, 1) if quick else (10_000, 5))),
     "store": lambda world, quick: run_store(world, *((5_000, 3) if quick else (100_000, 15))),
 }
 

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.world import ROOT, World
@@ -33,12 +34,12 @@ async def rival(module: str, *arguments: str) -> Sample:
     return Sample(**json.loads(lines[-1]))
 
 
-async def worker(world: World, job: str, *scope: str, **tuning: str) -> Sample:
+async def worker(world: World, job: str, *scope: str, flags: Sequence[str] = (), **tuning: str) -> Sample:
     """Measure `python -m worker <job>`, from its claim to its end; jobs other than the shipped ones are in `bench/room`."""
     room = ROOT if (ROOT / "jobs" / f"{job.replace('-', '_')}.py").exists() else ROOT / "bench" / "room"
-    flags = [argument for field in scope for argument in ("--scope", field)]
+    fields = [argument for field in scope for argument in ("--scope", field)]
     lines = await output(
-        *("-m", "worker", job, "--run-key", f"bench-{next(_runs)}", *flags),
+        *("-m", "worker", job, "--run-key", f"bench-{next(_runs)}", *fields, *flags),
         room=room,
         environment=world.environment | tuning,
     )
