@@ -192,6 +192,23 @@ async def test_reporter_closes_a_run_whose_last_shard_died(run_store: StoreWorld
     assert (run.status, [part.status for part in run.parts]) == ("interrupted", ["succeeded", "interrupted"])
 
 
+async def test_reporter_closes_a_run_whose_task_had_all_shards(run_store: StoreWorld, aws: Aws) -> None:
+    """`--shards` makes them in one task: with it they are all over, in every kind of run store; one of another task is not."""
+    for number, task in ((1, TASK), (2, TASK), (3, "arn:another")):
+        shard = {"shard": Shard(number, 3), "bounds": [[10], [20]], "task_arn": task}
+        await granted(run_store.stores[number - 1], a_claim("k", **shard))
+    overrides = {"containerOverrides": [{"name": "worker", "environment": [{"name": "RUN_KEY", "value": "k"}]}]}
+    async with room(run_store, aws) as outside:
+        await report(an_event("out of memory", overrides=overrides), outside.doors)
+        run = await run_store.reader.find("poll-payments:k")
+        assert run is not None
+        assert [part.status for part in run.parts] == ["interrupted", "interrupted", "running"]
+        await run_store.stores[2].end(a_summary(Verdict.SUCCEEDED, start=a_start(shard="3/3"), errors=()))
+        run = await run_store.reader.find("poll-payments:k")
+        assert run is not None
+        assert (run.status, run.detail) == ("interrupted", "shards 1/3, 2/3: killed")
+
+
 async def test_reporter_keeps_the_next_command_to_what_may_be_shown(outside: Room) -> None:
     """A scope is part of it; one with secrets is not told."""
     await begun(outside.world, task_arn=TASK, scope={"merchant_id": 42}, whole_scope=b'{"merchant_id":42}')

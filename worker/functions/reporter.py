@@ -101,11 +101,19 @@ async def _follow(task: Stopped, ending: Ending, doors: Doors, *, known: bool) -
 
 
 async def _bury(task: Stopped, doors: Doors) -> None:
-    """Take a shard for ended that could not say so and is not started again; say how the run ended, if it was the last."""
-    if task.shard and task.run_key:
+    """Take for ended what could not say so and is not started again: a task's shard, or all those that `--shards` made in it.
+
+    Where the last one is among them, say how the run ended.
+    """
+    if task.run_key is None:
+        return
+    run_id = f"{task.job}:{task.run_key}"
+    whole = None if task.shard else await doors.books.reader.find(run_id)
+    numbers = [task.shard] if task.shard else range(1, ((whole and whole.shards) or 0) + 1)
+    if numbers:
         async with doors.store(task.job) as store:
-            run_id = f"{task.job}:{task.run_key}"
-            await bury(store, run_id, task.shard, doors.teller.of_runs(), _WHOLE_S, task.arn)
+            for number in numbers:
+                await bury(store, run_id, number, doors.teller.of_runs(), _WHOLE_S, task.arn)
 
 
 def _request(task: Stopped, launch: Launch | None) -> dict[str, Any] | None:
