@@ -44,19 +44,20 @@ class Timed(original.PollPayments):
 '''
 
 SQL = Path(__file__).parent.parent / "jobs" / "local" / "poll_payments.sql"
-RECORDS, SHARDS, RATE = 100_000, 8, 1_200
+RECORDS, SHARDS, RATE = 100_000, 8, 800
 
 
 async def test_soak_shards(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One is killed and started again; so is the last one, whose death is reported: each status once, one summary, one limit."""
     (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "__init__.py").write_text("")
     (tmp_path / "jobs" / "timed.py").write_text(TIMED)
-    monkeypatch.chdir(tmp_path)
     await migrated(database_url)
     await seed(database_url, SQL.read_text(), RECORDS)
     before = await prepared(database_url)
     with slack(Reply()) as told:
         async with ProviderProcess(ProviderOptions(rate=0, delay=0.02, fail=0)) as provider:
+            monkeypatch.chdir(tmp_path)
             environment = {
                 "DATABASE_URL": database_url,
                 "STRIPE_API_BASE": provider.url,
@@ -72,7 +73,7 @@ async def test_soak_shards(database_url: str, tmp_path: Path, monkeypatch: pytes
                     number: await opened.enter_async_context(worker(*shard(number), **environment))
                     for number in range(1, SHARDS + 1)
                 }
-                await until(lambda: provider.counts()["requests"] > RECORDS // 5, within_s=300)
+                await until(lambda: provider.counts()["requests"] > RECORDS // 5, within_s=120)
                 await shards[3].kill()
                 shards[3] = await opened.enter_async_context(worker(*shard(3), **environment))
                 last = await all_but_one(shards)
@@ -91,7 +92,7 @@ async def test_soak_shards(database_url: str, tmp_path: Path, monkeypatch: pytes
     print(f"at most {counts['most_in_a_second']:,} arrivals, {counts['requests']:,} in all; {run['tally']}")
     assert (run["status"], run["shards"], run["tally"]["read"]) == ("succeeded", SHARDS, RECORDS)
     assert sends <= RATE
-    assert counts["most_in_a_second"] <= 1.06 * RATE  # a provider that had to wait for its core sees more at once
+    assert counts["most_in_a_second"] <= 1.02 * RATE  # arrivals bunch a little where the provider waits for its core
     await settled(database_url, before)
 
 
