@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
 from worker.admin.asked import Asked, read
+from worker.admin.assets import console
 from worker.admin.bearer import Bearer
 from worker.admin.ports import Carrier, Runs
 from worker.admin.problems import Problem, answer, away, broken, problem, refused
@@ -39,7 +40,7 @@ def app(
         redirect_slashes=False,
     )
     application = Starlette(
-        routes=[Mount("/admin", Bearer(router, tokens))],
+        routes=[Mount("/admin", Bearer(router, tokens)), *console()],
         exception_handlers={
             Problem: problem,
             HTTPException: refused,

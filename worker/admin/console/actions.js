@@ -1,0 +1,27 @@
+// What can be done to a run: stop it, go on with it, start it again.
+
+import { post, run as runPath } from "./api.js"
+import { confirm } from "./confirm.js"
+import { h } from "./dom.js"
+import { live } from "./words.js"
+
+const GOES_ON = ["interrupted", "aborted", "crashed", "lost its lease"]
+
+const STOP = {
+  verb: "Stop the run", path: "stop",
+  told: "It takes no new records, commits what is finished, and ends as interrupted. Started again, it goes on from there.",
+}
+const RESUME = { verb: "Go on", path: "resume", told: "It goes on after its last commit, with the same key and the same scope." }
+
+export function actions(run, ask) {
+  const button = (what, style) => h("button", { type: "button", class: style, "data-focus": what.path, onclick: () => act(run, what, ask) }, `${what.verb} …`)
+  return h("p", { class: "row" },
+    live(run) && button(STOP, "strong"),
+    !run.dry_run && GOES_ON.includes(run.status) && button(RESUME),
+    h("a", { class: "button", href: `#/start/${encodeURIComponent(run.job)}`, "data-focus": "another" }, "Start another …"))
+}
+
+export async function act(run, { verb, path, told }, ask) {
+  await confirm({ title: `${verb}: ${run.run_id}?`, told, verb, act: () => post(`${runPath(run.run_id)}/${path}`) })
+  ask()
+}

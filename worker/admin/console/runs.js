@@ -1,0 +1,68 @@
+// The list of runs, newest first: of all jobs or one, of any end or one, page by page.
+
+import { get } from "./api.js"
+import { h, redraw, table } from "./dom.js"
+import { poll } from "./poll.js"
+import { problem } from "./problem.js"
+import { counts, duration, kind, mark, scope, time } from "./words.js"
+
+const STATUSES = ["running", "succeeded", "completed with failures", "aborted", "crashed", "interrupted", "lost its lease"]
+const HEADS = [["Run"], ["Status"], ["Started"], ["Took", "right"], ["Records"], ["Scope"]]
+
+export function runsPage(main, { query }, signal) {
+  const asked = { job: query.get("job") || "", status: query.get("status") || "" }
+  const list = h("div", {}, h("p", { class: "hint" }, "Loading…"))
+  const older = h("p", { class: "row" })
+  const head = h("div", { class: "row spread" }, h("h1", {}, asked.job ? `Runs of ${asked.job}` : "Runs"))
+  if (asked.job) head.append(h("a", { class: "button", href: `#/start/${encodeURIComponent(asked.job)}` }, "Start …"))
+  const filters = h("form", { class: "row filters", onsubmit: (event) => event.preventDefault() })
+  main.replaceChildren(head, filters, list, older)
+  choices(filters, asked, signal)
+  let pages = []
+
+  const first = (signal) => get("runs", { ...asked, limit: 50 }, signal)
+  const failed = (error) => list.replaceChildren(problem(error))
+
+  function show(page) {
+    if (pages.length > 1) return false // who reads older pages is not moved about
+    pages = [page]
+    draw()
+  }
+
+  function draw() {
+    const runs = pages.flatMap((page) => page.runs)
+    redraw(list, runs, () => (runs.length ? table("Runs", HEADS, runs.map(cells)) : h("p", { class: "hint" }, "No runs like that yet.")))
+    const next = pages.at(-1).next
+    redraw(older, next, () => (next ? h("button", { type: "button", onclick: () => more(next), "data-focus": "older" }, "Older runs") : null))
+  }
+
+  async function more(before) {
+    try {
+      pages.push(await get("runs", { ...asked, limit: 50, before }, signal))
+      draw()
+    } catch (error) {
+      if (!signal.aborted) older.replaceChildren(problem(error))
+    }
+  }
+
+  poll(first, show, failed, signal)
+}
+
+async function choices(form, asked, signal) {
+  const names = await get("jobs", {}, signal).then(({ jobs }) => jobs.map((job) => job.name), () => [asked.job].filter(Boolean))
+  const change = () => {
+    const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value))
+    location.hash = `#/runs${query.size ? `?${query}` : ""}`
+  }
+  const choice = (name, label, values) => h("label", {}, `${label} `, h("select", { name, onchange: change },
+    h("option", { value: "" }, "all"), values.map((value) => h("option", { value, selected: value === asked[name] }, value))))
+  form.replaceChildren(choice("job", "Job", names), choice("status", "Status", STATUSES))
+}
+
+function cells(run) {
+  return [
+    h("a", { href: `#/runs/${encodeURIComponent(run.run_id)}`, "data-focus": run.run_id }, run.run_id),
+    h("span", { class: `status ${kind(run.status)}` }, `${mark(run.status)} ${run.status}${run.dry_run ? " (dry run)" : ""}`),
+    time(run.created_at), duration(run.duration_s), counts(run.tally), h("code", {}, scope(run.scope)),
+  ]
+}
