@@ -2,15 +2,18 @@
 
 A non-empty `failures[]` is `AmazonECS.Unknown`; a task whose essential container ends with another code than 0, or never ran, is
 `States.TaskFailed` with the task as Cause (Step Functions Developer Guide, "Run Amazon ECS or Fargate tasks"). In moto, which executes
-state machines by code that it shares with LocalStack, the hooks that turn `TaskDefinition` into `taskDefinition` and back are empty.
+state machines by code that it shares with LocalStack, the hooks that turn `TaskDefinition` into `taskDefinition` and back are empty, and
+so is the place of what evaluates JSONata.
 """
 
+import json
 import os
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import botocore.session
+from jsonata.jsonata import Jsonata
 from moto.core.config import default_user_config
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
@@ -23,7 +26,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_ecs import (
     StateTaskServiceEcs as Service,
 )
+from moto.stepfunctions.parser.asl.eval import states, variable_store
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.jsonata import jsonata
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 
 _MODEL = botocore.session.get_session().get_service_model("ecs")
@@ -46,6 +51,24 @@ def execute_state_machines(port: int) -> None:
     }
     for name, patch in patches.items():
         setattr(Service, name, patch)
+    jsonata._eval_jsonata = _evaluated
+    for module in (states, variable_store):
+        module.encode_jsonata_variable_declarations = _declared
+
+
+def _evaluated(expression: str) -> Any:
+    """Evaluate JSONata, with the function that Step Functions adds to it."""
+    try:
+        parsed = Jsonata(expression)
+        parsed.register_lambda("parse", json.loads)
+        return parsed.evaluate(None)
+    except Exception as error:
+        raise jsonata.JSONataException("UNKNOWN", f"{error} in {expression}") from error
+
+
+def _declared(bindings: dict[str, Any]) -> str:
+    """Declare variables; moto leaves the quotes in a text as they are."""
+    return "".join(f"{name}:={to_json_str(value)};" for name, value in bindings.items())
 
 
 def _asked(service: Any, parameters: dict[str, Any], *_: Any) -> None:

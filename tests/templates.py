@@ -1,4 +1,4 @@
-"""What a CloudFormation template of this repository comes to with parameters given: Ref, GetAtt, If, Sub, and its conditions.
+"""What a CloudFormation template of this repository comes to with parameters given: Ref, GetAtt, If, Sub, Join, ImportValue, and its conditions.
 
 moto's CloudFormation makes neither schedules nor what stands under a condition that does not hold.
 """
@@ -17,7 +17,7 @@ def _loaded(name: str) -> Any:
 
 
 class Template:
-    """A template; `values` are parameters by name and attributes as `Resource.Attribute`."""
+    """A template; `values` are parameters by name and attributes as `Resource.Attribute`, imports by their names."""
 
     def __init__(self, name: str, **values: str) -> None:
         self._template = _loaded(name)
@@ -46,6 +46,11 @@ class Template:
                 return self._resolved(said[1] if self._holds({"Condition": said[0]}) else said[2])
             if name == "Fn::Sub":
                 return self._substituted(said)
+            if name == "Fn::ImportValue":
+                return self._values[self._resolved(said)]
+            if name == "Fn::Join":
+                delimiter, parts = said[0], self._resolved(said[1])
+                return parts if isinstance(parts, str) else delimiter.join(parts)
         return {name: self._resolved(value) for name, value in node.items()}
 
     def _holds(self, condition: Any) -> bool:

@@ -1,65 +1,16 @@
 """The pipeline of orders from outside: extract, transform and load a day, and what comes of it in the table of clean orders."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
 import pytest_asyncio
 from aws import Aws
-from worker_process import finished
+from orders_room import STEPS, Orders
 
 from jobs.local._orders import DAY, extracted, ordered, transformed
 from worker.database import Link
-from worker.local.aws import Aws as Client
 from worker.store.migrate import migrate
 from worker.testing.report import Report
-
-STEPS = ("extract-orders", "transform-orders", "load-orders")
-
-SALES = "SELECT order_id, day, customer_id, country, currency, amount, note FROM clean_orders ORDER BY order_id"
-
-STRAIGHT = """
-    SELECT id, (placed_at AT TIME ZONE 'UTC')::date, customer_id, upper(country), upper(currency), amount_cents / 100.0,
-           nullif(btrim(note, E' \\n'), '')
-    FROM orders WHERE (placed_at AT TIME ZONE 'UTC')::date = $1 AND status <> 'cancelled' ORDER BY id"""
-
-
-@dataclass
-class Orders:
-    """A database with orders, and a bucket with what the steps make of them."""
-
-    url: str
-    aws: Aws
-    bucket: str
-    environment: dict[str, str] = field(default_factory=dict)
-
-    async def seeded(self, seed: Any, records: int = 400) -> None:
-        """Bring it to where a step begins."""
-        connection = await asyncpg.connect(self.url)
-        async with Client(self.aws.url) as client:
-            given = await seed(connection, client, records, self.bucket)
-        await connection.close()
-        self.environment = {**self.aws.environment, **given, "DATABASE_URL": self.url}
-
-    async def run(self, step: str, *arguments: str) -> tuple[int, Any]:
-        """Run a step to its end; give its exit code and how it ended, or why it could not begin."""
-        code, ran = await finished(step, *arguments, **self.environment)
-        return code, ran.faults if code == 2 else ran.end["tally"]
-
-    async def sql(self, sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        """Give a query's rows."""
-        connection = await asyncpg.connect(self.url)
-        try:
-            return [tuple(row) for row in await connection.fetch(sql, *arguments)]
-        finally:
-            await connection.close()
-
-    async def is_right(self) -> bool:
-        """Hold the clean orders against what plain SQL says they are."""
-        straight = await self.sql(STRAIGHT, DAY)
-        return len(straight) > 250 and await self.sql(SALES) == straight
-
 
 @pytest_asyncio.fixture
 async def orders(database_url: str, aws: Aws) -> AsyncIterator[Orders]:
@@ -76,12 +27,11 @@ async def test_orders_go_through_all_steps_and_a_second_time_change_nothing(orde
         code, tally = await orders.run(step)
         assert (code, tally["done"]) == (0, 6), step
     assert await orders.is_right()
-    rows, objects = await orders.sql("SELECT ctid::text, xmin::text FROM clean_orders"), contents(orders)
+    before = await orders.state()
     for step in STEPS:
         code, tally = await orders.run(step)
         assert (code, tally["skipped"]) == (0, {"unchanged": 6}), step
-    assert await orders.sql("SELECT ctid::text, xmin::text FROM clean_orders") == rows
-    assert contents(orders) == objects
+    assert await orders.state() == before
 
 
 async def test_orders_that_changed_are_loaded_anew(orders: Orders) -> None:
@@ -151,9 +101,3 @@ async def test_load_orders_survives(orders: Orders, kill_anywhere: Any) -> None:
         "load-orders", database=orders.url, environment=environment, seed=3, kills=1, commits=1
     )
     assert report.disturbed.total() == 2
-
-
-def contents(orders: Orders) -> dict[str, Any]:
-    """Give each object's ETag and when it was written."""
-    listing = orders.aws.s3.list_objects_v2(Bucket=orders.bucket)["Contents"]
-    return {each["Key"]: (each["ETag"], each["LastModified"]) for each in listing if not each["Key"].endswith("/parts")}
