@@ -234,6 +234,9 @@ async def test_launch_has_the_size_and_the_capacity_of_its_scope(local_ecs: Loca
         assert (task["cpu"], task["memory"], task["launchType"]) == ("1024", "4096", "FARGATE")
         assert task["overrides"]["containerOverrides"][0]["memory"] == 4096 - 512
         assert local_ecs.task(spot.task_arn)["capacityProviderName"] == "FARGATE_SPOT"
+        await world.launches.released(spot.launch.id, "Spot interruption")
+        again = await world.launcher.launch({**spot.launch.request, "trigger": "resume", "after": 1})
+        assert local_ecs.task(again.task_arn)["launchType"] == "FARGATE", "the third Spot in a row might go, too"
 
 
 async def test_launch_keeps_large_and_secret_scopes_out_of_the_overrides(

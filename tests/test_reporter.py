@@ -84,6 +84,17 @@ async def test_reporter_says_once_what_a_killed_worker_could_not(run_store: Stor
         assert outside.asked == []
 
 
+async def test_reporter_leaves_slack_to_a_worker_that_was_killed_behind_its_summary(
+    run_store: StoreWorld, aws: Aws
+) -> None:
+    """It had closed its attempt, and was saying the rest: it is started again, and only SNS hears of it anew."""
+    await begun(run_store, task_arn=TASK)
+    await run_store.stores[0].end(a_summary(Verdict.INTERRUPTED, detail="SIGTERM", tally=Tally()))
+    async with room(run_store, aws) as outside:
+        await report(an_event("Spot, killed after two minutes"), outside.doors)
+        assert (outside.posted, len(outside.alerts()), len(outside.asked)) == ([], 1, 1)
+
+
 async def test_reporter_writes_a_success_down_and_tells_nobody(outside: Room, caplog: pytest.LogCaptureFixture) -> None:
     """It is counted, in Datadog and in CloudWatch, and is in the audit log."""
     with caplog.at_level(logging.INFO):

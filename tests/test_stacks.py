@@ -106,14 +106,24 @@ def test_stacks_lose_no_start_in_silence() -> None:
     for target in (*targets, of_type("AWS::Scheduler::Schedule")["ByTheScheduler"]["Target"]):
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"]
         assert target["DeadLetterConfig"]["Arn"]
-    [mapping] = of_type("AWS::Lambda::EventSourceMapping").values()
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    mappings = of_type("AWS::Lambda::EventSourceMapping").values()
+    assert [mapping["FunctionResponseTypes"] for mapping in mappings] == [["ReportBatchItemFailures"]] * 2
 
 
 def test_stacks_queue_outwaits_the_launcher() -> None:
     """A message comes back only when the launcher can no longer be working on it: six times its timeout, as AWS asks."""
     timeout = SHARED["Resources"]["Launcher"]["Properties"]["Timeout"]
     assert f"{6 * timeout} seconds" in JOB["Parameters"]["StartQueueArn"]["Description"]
+    assert of_type("AWS::SQS::Queue")["Objects"]["VisibilityTimeout"] == 6 * timeout
+
+
+def test_stacks_let_new_objects_wait_for_room() -> None:
+    """A hundred uploads at once are more than a job has tasks: what the launcher is handed at once it would put aside."""
+    [target] = of_type("AWS::Events::Rule")["ByObjects"]["Targets"]
+    assert target["Arn"] == {"Fn::GetAtt": ["Objects", "Arn"]}
+    assert of_type("AWS::Lambda::EventSourceMapping")["TakeObjects"]["EventSourceArn"] == target["Arn"]
+    hours = of_type("AWS::SQS::Queue")["Objects"]["RedrivePolicy"]["maxReceiveCount"] * 720 / 3_600
+    assert hours == 20
 
 
 def test_stacks_let_a_schedule_do_one_thing() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,14 +13,17 @@ from examples import a_summary
 from scripted import CUT, refused, reply, scripted
 from store_worlds import StoreWorld, granted
 from stored import a_batch, a_claim, a_letter
+from test_launches import asked
 
 from worker.claim import Held
 from worker.cli import table as room
 from worker.environment import Settings
 from worker.errors import Faults, Permanent, Transient
+from worker.launches import Known, Reserved
 from worker.ledger import Batch
 from worker.store.dynamodb import DynamoStore
 from worker.store.table import Table
+from worker.store.table_launches import TableLaunches
 from worker.store.table_making import migrate
 from worker.store.table_pruning import prune
 from worker.store.table_reading import TableReader
@@ -188,3 +191,32 @@ async def test_prune_forgets_old_runs_and_no_others(table: Table) -> None:
     left = [item["pk"] async for page in table.query(("pk", a_claim("old").run_id)) for item in page]
     assert left == []
     assert {run.run_key for run in await TableReader(table).latest(None, 10)} == {"young", "held"}
+
+
+class Late:
+    """A table at which something else happens right before the n-th item is put."""
+
+    def __init__(self, table: Table, before: int, happens: Callable[[], Awaitable[object]]) -> None:
+        self._table, self._before, self._happens = table, before, happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
+
+    async def put(self, *item: Any) -> bool:
+        """Put it, late."""
+        self._before -= 1
+        if self._before == 0:
+            await self._happens()
+        return await self._table.put(*item)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+async def test_launch_that_is_over_as_it_is_noted_stays_over(table: Table, before: int) -> None:
+    """Launcher and reporter write of it at the same time: the end has the last word, and the room is free."""
+    reporter = TableLaunches(table)
+    answer = await reporter.reserve(asked())
+    assert isinstance(answer, Reserved)
+    late: Any = Late(table, before, lambda: reporter.released(answer.launch.id, "exit 0", "arn:task"))
+    await TableLaunches(late).placed(answer.launch, "arn:task")
+    assert await reporter.live() == []
+    assert isinstance(await reporter.reserve(asked()), Known)

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from firing import by_rule, by_scheduler
 from function_server import Functions
+from launch_events import batch
 from local_ecs import LocalEcs
 from nights import NIGHT, Night, a_night, exits
 
@@ -121,16 +122,6 @@ async def test_whole_path_puts_poison_aside_and_starts_the_rest(night: Night) ->
     for reason in ("JSON", "did you mean 'poll-payments'?", "merchant_id"):
         assert any(reason in each for each in buried), buried
     assert len(buried) == len(poison)
-
-
-def batch(*bodies: str) -> dict[str, Any]:
-    """Give a batch as SQS's event source mapping hands it to a function."""
-    return {
-        "Records": [
-            {"messageId": f"message-{place}", "body": body, "eventSource": "aws:sqs", "receiptHandle": "r"}
-            for place, body in enumerate(bodies)
-        ]
-    }
 
 
 async def test_whole_path_at_its_cap_leaves_the_queue_s_items_for_later(night: Night) -> None:

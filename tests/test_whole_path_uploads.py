@@ -5,6 +5,7 @@ from typing import Any
 
 from firing import new_objects
 from function_server import Functions
+from launch_events import batch
 from local_ecs import LocalEcs
 from slack_server import Reply, slack
 from whole_path import WholePath
@@ -28,13 +29,13 @@ async def test_whole_path_digests_an_upload_once(local_ecs: LocalEcs, database_u
         for key, body in (("uploads/a+b c.txt", b"one\n"), ("uploads/", b""), ("other/file", b"no")):
             local_ecs.s3.put_object(Bucket=bucket, Key=key, Body=body)
         for event in twice(local_ecs.received(events)):
-            await path.launch(event)
+            assert (await path.launch(batch(event)))["batchItemFailures"] == []
         [first] = await path.settled()
         assert digests(local_ecs, table) == {"uploads/a+b c.txt": sha256(b"one\n").hexdigest()}
         assert local_ecs.end(first["taskArn"])["tally"]["done"] == 1
         local_ecs.s3.put_object(Bucket=bucket, Key="uploads/a+b c.txt", Body=b"two\n")
         for event in twice(local_ecs.received(events)):
-            await path.launch(event)
+            assert (await path.launch(batch(event)))["batchItemFailures"] == []
         assert len(await path.settled()) == 2
     assert digests(local_ecs, table) == {"uploads/a+b c.txt": sha256(b"two\n").hexdigest()}
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.job import Job
-from worker.runs import RunView
+from worker.runs import KILLED, RunView
 from worker.schedule import Every
 from worker.verdict import Verdict
 
@@ -54,5 +54,5 @@ def at_work(job: type[Job[Any]], holder: RunView | None, now: datetime) -> bool:
 
 def dead(run: RunView, now: datetime) -> bool:
     """Tell whether a run has lost its worker lately, and nobody has taken it up."""
-    killed = run.status == Verdict.INTERRUPTED.word and run.detail == "killed" and not run.dry_run
+    killed = run.status == Verdict.INTERRUPTED.word and run.detail == KILLED and not run.dry_run
     return killed and run.heartbeat_at is not None and QUIET < now - run.heartbeat_at < RECENT

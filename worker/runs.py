@@ -14,6 +14,9 @@ PENDING = "pending"
 RUNNING = "running"
 """An attempt works on it: its lease has not expired."""
 
+KILLED = "killed"
+"""The detail of an attempt that could not say how it ended: somebody took its run over."""
+
 WHOLE = hashlib.sha256(b"{}").hexdigest()
 """The hash of the empty scope: a run of all there is."""
 

@@ -46,7 +46,8 @@ class Cluster:
         """Give what RunTask is asked for a launch: one id for all that ECS calls by different names."""
         network = {"subnets": list(self.subnets), "securityGroups": list(self.security_groups)}
         size = request.job.sized(request.scope)
-        strategy = size.strategy if size else None
+        # What Spot took its capacity from goes on where that cannot happen again.
+        strategy = None if size is None or (size.spot and request.trigger == "resume") else size.strategy
         capacity: dict[str, Any] = (
             {"capacityProviderStrategy": [{"capacityProvider": strategy, "weight": 1}]}
             if strategy

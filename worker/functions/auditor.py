@@ -20,7 +20,8 @@ from worker.notice import Notice
 from worker.report import metrics, words
 from worker.runs import RunView
 
-_LATEST = 20
+_LATEST = 200
+"""Runs of a job that are looked at for dead ones: a job that events start may begin a hundred in five minutes."""
 _SAFE = "It is safe to start it now: one run of a job works at a time, and what was committed is not done again."
 
 

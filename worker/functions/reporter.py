@@ -21,7 +21,7 @@ from worker.functions.wording import command_scope, facts, task_links
 from worker.launches import MOST_RESTARTS, Answer, Full, Launch, Launched, Refused, Unplaced
 from worker.notice import Notice
 from worker.report import metrics
-from worker.runs import AttemptView, RunView
+from worker.runs import KILLED, AttemptView, RunView
 from worker.scope import encode
 from worker.shard_reports import bury
 
@@ -64,7 +64,7 @@ async def report(event: Mapping[str, Any], doors: Doors) -> dict[str, Any]:
     if ending.failed:
         with troubles.kept("nobody was alerted"):
             await doors.teller.alert(notice, task.arn)
-    if ending.failed and ending.silent:
+    if ending.failed and ending.silent and not _spoke(attempt):
         with troubles.kept("Slack was not told"):
             await doors.teller.post(notice, task.arn)
     if ending.silent and run is not None and attempt is not None:
@@ -85,6 +85,11 @@ async def _run(task: Stopped, doors: Doors) -> RunView | None:
 
 def _attempt(run: RunView | None, task: Stopped) -> AttemptView | None:
     return next((attempt for attempt in run.attempts if attempt.task_arn == task.arn), None) if run else None
+
+
+def _spoke(attempt: AttemptView | None) -> bool:
+    """Tell whether the worker had closed its attempt: then it has told Slack, and was killed while it said the rest."""
+    return attempt is not None and attempt.verdict is not None and attempt.detail != KILLED
 
 
 async def _follow(task: Stopped, ending: Ending, doors: Doors, *, known: bool) -> Answer | None:

@@ -26,11 +26,11 @@ import msgspec
 
 from worker.errors import Permanent
 from worker.events import Summary
+from worker.runs import KILLED
 from worker.source import JsonKey
 from worker.store.table import Item
 from worker.verdict import Verdict
 
-KILLED = "killed"
 KEPT = timedelta(days=400)
 """So long is an item kept after it was last written, where nobody prunes."""
 MOST_BYTES = 300_000

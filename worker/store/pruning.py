@@ -16,7 +16,8 @@ _DELETE_LAUNCHES = (
     "DELETE FROM worker.launches WHERE reserved_at < now() - $1::interval AND state IN ('failed', 'over')"
 )
 
-_DELETE_MARKS = "DELETE FROM worker.marks WHERE at < now() - $1::interval"
+# Since when a job is watched is no news that grows old: forgotten, it would owe nothing from before.
+_DELETE_MARKS = "DELETE FROM worker.marks WHERE at < now() - $1::interval AND key NOT LIKE 'watched/%'"
 
 
 async def prune(link: Link, keep: timedelta) -> int:

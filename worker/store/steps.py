@@ -10,8 +10,8 @@ import msgspec
 from worker.claim import Claim, Granted
 from worker.events import History, Summary
 from worker.ledger import Batch, Committed, corrected
-from worker.runs import PENDING, RUNNING
-from worker.store.items import KILLED, RunItem, attempt_item, checked, encoded, expiry, now, told, unpacked
+from worker.runs import KILLED, PENDING, RUNNING
+from worker.store.items import RunItem, attempt_item, checked, encoded, expiry, now, told, unpacked
 from worker.store.table import Item
 from worker.tally import Tally
 from worker.verdict import Verdict

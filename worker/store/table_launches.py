@@ -105,13 +105,26 @@ class TableLaunches:
         self, launch: Launch, state: str, reason: str, task_arn: str | None, unless: Sequence[str]
     ) -> Launch:
         """Change a launch where it is whole, then give back, or mark, its room."""
-        place = (launch.run_id, _place(launch.shard, launch.number))
-        changed = _launch(await self._table.get(*place)) or launch
-        if changed.state not in unless:
-            changed = replace(changed, state=state, reason=reason, task_arn=task_arn or changed.task_arn)
-            await self._put(changed)
+        changed = await self._changed(launch, state, reason, task_arn, unless)
         await self._room(lambda rows: _marked(rows, changed))
+        if changed.state in LIVE and (now := await self._whole(launch)) and now.state not in LIVE:
+            await self._room(lambda rows: _marked(rows, now))  # its end was told between the two writes
         return changed
+
+    async def _changed(
+        self, launch: Launch, state: str, reason: str, task_arn: str | None, unless: Sequence[str]
+    ) -> Launch:
+        while True:
+            found = await self._whole(launch)
+            changed = found or launch
+            if changed.state in unless:
+                return changed
+            changed = replace(changed, state=state, reason=reason, task_arn=task_arn or changed.task_arn)
+            if await self._put(changed, {"state": found.state if found else None}):
+                return changed  # else launcher and reporter have news of it at once: look again
+
+    async def _whole(self, launch: Launch) -> Launch | None:
+        return _launch(await self._table.get(launch.run_id, _place(launch.shard, launch.number)))
 
     async def _room(self, change: Callable[[Rows], Rows]) -> None:
         for _ in range(_TRIES):
@@ -122,12 +135,13 @@ class TableLaunches:
             await asyncio.sleep(random.uniform(0, _PAUSE_S))  # noqa: S311 - jitter, not a secret
         raise Transient("too many launchers at once: the room of a launch could not be given back")
 
-    async def _put(self, launch: Launch) -> None:
+    async def _put(self, launch: Launch, expect: Mapping[str, Any] | None = None) -> bool:
         told = {**asdict(launch), "request": packed(launch.request), "reserved_at": launch.reserved_at.isoformat()}
         place = {"pk": launch.run_id, "sk": _place(launch.shard, launch.number), "expires": expiry()}
-        await self._table.put({**told, **place})
+        if not await self._table.put({**told, **place}, expect):
+            return False
         named = {"run_id": launch.run_id, "shard": launch.shard, "number": launch.number}
-        await self._table.put({"pk": f"launch {launch.id}", "sk": "launch", "expires": expiry(), **named})
+        return await self._table.put({"pk": f"launch {launch.id}", "sk": "launch", "expires": expiry(), **named})
 
     async def _rows(self) -> tuple[Rows, int | None]:
         item = await self._table.get(*_LIVE) or {}

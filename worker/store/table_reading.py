@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from worker.claim import Selection
-from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, Place, RunPage, RunView, own_tallies
+from worker.runs import KILLED, PENDING, RUNNING, WHOLE, AttemptView, LetterView, Place, RunPage, RunView, own_tallies
 from worker.shards import total
-from worker.store.items import KILLED, LeaseItem, RunItem, attempt_item, busy, run_of, unpacked
+from worker.store.items import LeaseItem, RunItem, attempt_item, busy, run_of, unpacked
 from worker.store.letters import Letters
 from worker.store.steps import tally_of
 from worker.store.table import Item, Table, keys
