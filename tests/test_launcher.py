@@ -236,6 +236,7 @@ async def test_launch_has_the_size_and_the_capacity_of_its_scope(local_ecs: Loca
         assert local_ecs.task(spot.task_arn)["capacityProviderName"] == "FARGATE_SPOT"
         await world.launches.released(spot.launch.id, "Spot interruption")
         again = await world.launcher.launch({**spot.launch.request, "trigger": "resume", "after": 1})
+        assert isinstance(again, Launched)
         assert local_ecs.task(again.task_arn)["launchType"] == "FARGATE", "the third Spot in a row might go, too"
 
 
