@@ -67,7 +67,8 @@ if __name__ == "__main__":
         "troubles": engine.troubles,
         "state_machines": state_machines(port),
     }
-    print(port, flush=True)
+    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    print(port, file=answers, flush=True)
     for line in sys.stdin:
         call, *arguments = json.loads(line)
-        print(json.dumps(calls[call](*arguments)), flush=True)
+        print(json.dumps(calls[call](*arguments)), file=answers, flush=True)

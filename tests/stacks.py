@@ -8,7 +8,7 @@ from definitions import ROOT
 
 FOLDER = ROOT / "task-definitions"
 STACKS = sorted(FOLDER.glob("*.yaml"))
-SHARED, JOB = (cfn_yaml.load(str(FOLDER / f"{name}.yaml")) for name in ("shared", "job"))
+SHARED, JOB, PIPELINE = (cfn_yaml.load(str(FOLDER / f"{name}.yaml")) for name in ("shared", "job", "pipeline"))
 
 
 def of_type(kind: str, stack: Mapping[str, Any] = JOB) -> dict[str, Any]:

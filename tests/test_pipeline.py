@@ -104,7 +104,7 @@ async def test_pipeline_starts_again_what_did_not_start_or_was_interrupted(
     machine = pipeline(Steps="extract-orders")
     execution = machine.start(time=f"{DAY + timedelta(days=1)}T00:30:00Z")
     slow = await machine.task(after=set())
-    await local_ecs.line(slow, "run started")
+    await local_ecs.line(slow, "started")
     register(local_ecs, orders, "extract-orders")
     local_ecs.strike(slow, "spot")
     assert succeeded(await machine.ended(execution))
@@ -124,7 +124,7 @@ async def test_pipeline_gives_up_after_so_many_tasks(pipeline: Making, orders: O
     register(local_ecs, orders, "extract-orders", WORKER_RATE="1")
     execution = machine.start(date=f"{DAY}")
     slow = await machine.task(after=set())
-    await local_ecs.line(slow, "run started")
+    await local_ecs.line(slow, "started")
     local_ecs.ecs.stop_task(cluster=local_ecs.cluster, task=slow)
     assert (await machine.ended(execution))["status"] == "FAILED"
     [notice] = machine.notices("alerts")
@@ -148,11 +148,11 @@ async def test_pipeline_shards_a_step_and_starts_a_lost_shard_again(
 ) -> None:
     """A step in two tasks; the host of one is lost: that shard alone gets another task, and the run ends once."""
     await orders.seeded(ordered)
-    register(local_ecs, orders, "extract-orders", WORKER_RATE="2")
+    register(local_ecs, orders, "extract-orders", WORKER_RATE="4", LEASE="1")
     machine = pipeline(Steps="extract-orders,transform-orders", Shards="2,1")
     execution = machine.start(date=f"{DAY}")
     lost = await machine.task(after=set())
-    await local_ecs.line(lost, "run started")
+    await local_ecs.line(lost, "started")
     local_ecs.strike(lost, "host lost")
     assert succeeded(await machine.ended(execution))
     codes = sorted((job, str(code)) for job, code in machine.exits())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stacks import JOB, SHARED, STACKS, actions, of_type, statements
+from stacks import JOB, PIPELINE, SHARED, STACKS, actions, of_type, statements
 
 from worker.aws.definition_faults import WORKER
 from worker.report.emf import AGAINST_USUAL, METRICS, NAMESPACE
@@ -22,10 +22,11 @@ def test_stacks_are_clean(stack: Any) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_stacks_import_what_is_exported() -> None:
-    """Every name that a job's stack imports is one that the shared stack exports."""
+@pytest.mark.parametrize("stack", [JOB, PIPELINE], ids=["job", "pipeline"])
+def test_stacks_import_what_is_exported(stack: dict[str, Any]) -> None:
+    """Every name that a job's or a pipeline's stack imports is one that the shared stack exports."""
     exported = {output["Export"]["Name"]["Fn::Sub"].removeprefix("${Name}") for output in SHARED["Outputs"].values()}
-    imported = set(re.findall(r"'Fn::ImportValue': \{'Fn::Sub': '\$\{Shared\}([^']*)'", str(JOB)))
+    imported = set(re.findall(r"'Fn::ImportValue': \{'Fn::Sub': '\$\{Shared\}([^']*)'", str(stack)))
     assert imported
     assert imported <= exported
 
@@ -136,13 +137,13 @@ def test_stacks_let_a_schedule_do_one_thing() -> None:
     assert actions(aside) == ["sqs:SendMessage"]
 
 
-@pytest.mark.parametrize("stack", [JOB, SHARED], ids=["job", "shared"])
+@pytest.mark.parametrize("stack", [JOB, SHARED, PIPELINE], ids=["job", "shared", "pipeline"])
 def test_stacks_grant_no_more_than_is_used(stack: dict[str, Any]) -> None:
     """No action is a wildcard; any resource is allowed only where an action knows none."""
     for statement in statements(stack):
         asked = actions(statement)
         assert not any("*" in action for action in asked)
         nowhere = {"ecr:GetAuthorizationToken", "ecs:DescribeTaskDefinition", "ecs:ListTasks"} | {
-            action for action in asked if action.startswith("ec2:")
+            action for action in asked if action.startswith("ec2:") or (action.startswith("logs:") and stack is PIPELINE)
         }
         assert statement["Resource"] != "*" or set(asked) <= nowhere
