@@ -13,17 +13,20 @@ from worker.job import Result
 from worker.launches import Launches
 from worker.ledger import Batch, DeadLetter
 from worker.marks import Marks
+from worker.portions import Portions
 from worker.runs import LetterView, Reader, RunView
 from worker.store.dynamodb import DynamoStore
 from worker.store.launches import PostgresLaunches
 from worker.store.marks import PostgresMarks
 from worker.store.migrate import migrate
+from worker.store.portions import PostgresPortions
 from worker.store.postgres import PostgresStore
 from worker.store.reading import RunReader
 from worker.store.table import Table
 from worker.store.table_launches import TableLaunches
 from worker.store.table_making import make
 from worker.store.table_marks import TableMarks
+from worker.store.table_portions import TablePortions
 from worker.store.table_reading import TableReader
 from worker.tally import Tally
 from worker.writing import Writer
@@ -33,9 +36,14 @@ class StoreWorld:
     """A run store as several attempts see it, each by connections of its own; `written` is what `write` was given."""
 
     def __init__(
-        self, stores: Sequence[Store], reader: Reader, launches: Sequence[Launches] = (), marks: Sequence[Marks] = ()
+        self,
+        stores: Sequence[Store],
+        reader: Reader,
+        launches: Sequence[Launches] = (),
+        marks: Sequence[Marks] = (),
+        portions: Sequence[Portions] = (),
     ) -> None:
-        self.stores, self.reader, self.launches, self.marks = stores, reader, launches, marks
+        self.stores, self.reader, self.launches, self.marks, self.portions = stores, reader, launches, marks, portions
         self.written: list[Any] = []
 
     def writer(self, changed: int = 0, refused: Sequence[int] = ()) -> Callable[..., Any]:
@@ -87,7 +95,8 @@ async def postgres_world(url: str, count: int = 4) -> AsyncIterator[StoreWorld]:
         await migrate(links[0])
         launches = [PostgresLaunches(link) for link in links[1:]]
         marks = [PostgresMarks(link) for link in links[1:]]
-        yield StoreWorld([PostgresStore(link) for link in links[1:]], RunReader(links[0]), launches, marks)
+        portions = [PostgresPortions(link) for link in links[1:]]
+        yield StoreWorld([PostgresStore(link) for link in links[1:]], RunReader(links[0]), launches, marks, portions)
 
 
 @asynccontextmanager
@@ -97,4 +106,5 @@ async def dynamodb_world(count: int = 4) -> AsyncIterator[StoreWorld]:
         await make(table)  # without its expiry, which dynalite has not
         launches = [TableLaunches(table) for _ in range(count)]
         marks = [TableMarks(table) for _ in range(count)]
-        yield StoreWorld([DynamoStore(table) for _ in range(count)], TableReader(table), launches, marks)
+        portions = [TablePortions(table) for _ in range(count)]
+        yield StoreWorld([DynamoStore(table) for _ in range(count)], TableReader(table), launches, marks, portions)

@@ -176,6 +176,8 @@ class Summary:
     """Label to URL: logs, task, console, where known."""
     counters: dict[str, float] = field(default_factory=dict)
     """What the job and its source have counted beside the records."""
+    portions: dict[str, int] = field(default_factory=dict)
+    """Of limits that are shared with other tasks, by name: the calls a window that were this task's last."""
     next_command: str | None = None
     """The command that comes next: resume, replay."""
     shards: tuple[ShardEnd, ...] = ()

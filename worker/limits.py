@@ -5,15 +5,21 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` calls in *any* window of `per` seconds; named after whom it protects."""
+    """At most `count` calls in *any* window of `per` seconds; named after whom it protects.
+
+    `shared`: all tasks that name it so keep it together, of whatever job; each has a portion of it, as it needs.
+    """
 
     count: int
     per: float = 1.0
     name: str = "rate"
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.per <= 0:
             raise ValueError(f"a rate is at least one call in a positive time: Rate({self.count}, per={self.per})")
+        if self.shared and self.name == "rate":
+            raise ValueError(f"a shared rate is known by its name: Rate({self.count}, name='stripe', shared=True)")
 
     @property
     def per_second(self) -> float:
@@ -21,7 +27,8 @@ class Rate:
         return self.count / self.per
 
     def __str__(self) -> str:
-        return f"{self.count}/s" if self.per == 1 else f"{self.count} in {self.per:g} s"
+        each = f"{self.count}/s" if self.per == 1 else f"{self.count} in {self.per:g} s"
+        return f"{each} shared as {self.name!r}" if self.shared else each
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class Limits:
     record_timeout: float = 30.0
 
     def __post_init__(self) -> None:
-        names = [rate.name for rate in ((self.rate,) if self.rate else ()) + self.rates]
+        names = [rate.name for rate in self.named]
         faults = [
             f"{name} must be {at_least} or more, not {value!r}"
             for name, value, at_least in (
@@ -67,9 +74,13 @@ class Limits:
         if page_size is not None:
             tuned = replace(tuned, page_size=page_size)
         if rate is not None:
-            name = self.rate.name if self.rate else "rate"
-            tuned = replace(tuned, rate=_per_second(rate, name) if rate else None)
+            tuned = replace(tuned, rate=_per_second(rate, self.rate or Rate(1)) if rate else None)
         return tuned
+
+    @property
+    def named(self) -> tuple[Rate, ...]:
+        """Give all its rates, the main one first."""
+        return ((self.rate,) if self.rate else ()) + self.rates
 
     @property
     def page(self) -> int:
@@ -79,7 +90,12 @@ class Limits:
         return min(self.page_size, int(self.rate.per_second * self.max_age / 2))
 
 
-def _per_second(rate: float, name: str) -> Rate:
-    """Give a rate in whole calls: 2.5/s are 2 in 0.8 s, for a window of one call leaves no room to make up for a late timer."""
+def _per_second(rate: float, before: Rate) -> Rate:
+    """Give a rate in whole calls: 2.5/s are 2 in 0.8 s, for a window of one call leaves no room to make up for a late timer.
+
+    A shared one keeps its windows: those who share it count in the same.
+    """
+    if before.shared:
+        return replace(before, count=max(1, int(rate * before.per)))
     count = max(1, int(rate))
-    return Rate(count, count / rate, name)
+    return replace(before, count=count, per=count / rate)

@@ -1,6 +1,6 @@
 """What an attempt is made of: the front door builds the parts, the attempt uses them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from worker.mask import Mask
 from worker.rate import RateLimit
 from worker.scope import shown, whole
 from worker.shards import Shard
+from worker.sharing import Sharing
 from worker.source import Source
 from worker.stop import Stop, StopPlan
 
@@ -27,6 +28,8 @@ class Parts:
     store: Store
     limits: Limits
     rates: dict[str, RateLimit]
+    sharing: Sequence[Sharing] = ()
+    """Keeps those of the rates that are shared with other tasks at this one's portion."""
     stop: Stop
     plan: StopPlan
     mask: Mask

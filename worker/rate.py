@@ -7,13 +7,17 @@ the usual choice, lets twice the rate through in some windows and waiters overta
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from math import inf
 
 from worker.limits import Rate
+from worker.pacing import Pace, Taken, Window
 
 _SLACK = 1.005
 """Windows are kept half a per cent longer than promised: room for the time between taking a permit and sending."""
+_SHARED_SLACK = 1.015
+"""More of it where several tasks add up: each of them may be late for itself."""
 _GRAIN = 0.001
 """What is taken within this share of a window is remembered as one: a high rate costs no memory."""
 _CATCH_UP_S = 0.05
@@ -28,53 +32,6 @@ _NONE = Rate(10**12)
 """No limit is one that nobody reaches."""
 
 
-class _Window:
-    """At most `count` in any window; all that is taken within a grain counts as taken at its end."""
-
-    def __init__(self, count: int, length: float, grain: float) -> None:
-        self._count, self._length, self._grain = count, length, grain
-        self._grains: deque[tuple[float, float]] = deque()  # of the last window: when it ends, how many
-        self._taken = 0.0
-
-    def due(self, now: float) -> float:
-        """Count what may be taken."""
-        while self._grains and self._grains[0][0] <= now - self._length:
-            self._taken -= self._grains.popleft()[1]
-        return self._count - self._taken
-
-    def empty(self, now: float) -> bool:
-        """Tell whether nothing that was taken is remembered."""
-        return self.due(now) == self._count
-
-    def next(self) -> float:
-        """Give the moment from which something may be taken."""
-        return self._grains[0][0] + self._length if self._taken >= self._count else -inf
-
-    def take(self, permits: float, now: float) -> None:
-        """Note that so many are taken."""
-        end, earlier = (now // self._grain + 1.0) * self._grain, 0.0
-        if self._grains and self._grains[-1][0] >= end:
-            earlier = self._grains.pop()[1]
-        self._grains.append((end, earlier + permits))
-        self._taken += permits
-
-
-class _Pace:
-    """One after the other at even spacing; what was not taken in time may be taken at once, if it is no later than `late`."""
-
-    def __init__(self, interval: float, late: float) -> None:
-        self._interval, self._late = interval, late
-        self.next = -inf
-
-    def due(self, now: float) -> float:
-        """Count what may be taken."""
-        return 0.0 if now < self.next else (now - max(self.next, now - self._late)) // self._interval + 1.0
-
-    def take(self, permits: float, now: float) -> None:
-        """Note that so many are taken."""
-        self.next = max(self.next, now - self._late) + permits * self._interval
-
-
 class RateLimit:
     """Give out permits; `None` for a rate means no limit, but `pause` still holds everybody.
 
@@ -86,17 +43,24 @@ class RateLimit:
 
     def __init__(self, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
         rate = rate or _NONE
+        slack = _SHARED_SLACK if rate.shared else _SLACK
         self._clock = clock
-        self._interval = rate.per * (_SLACK + _GRAIN) / rate.count
-        self._window = _Window(rate.count, rate.per * _SLACK, rate.per * _GRAIN)
-        self._even = _Pace(self._interval, _CATCH_UP_S)
-        self._hurry = _Pace(self._interval / _HURRY, _LATE_TIMER_S)
+        self._spacing = rate.per * (slack + _GRAIN)
+        self._interval = self._spacing / rate.count
+        self._window = Window(rate.count, rate.per * slack, rate.per * _GRAIN)
+        self._even = Pace(self._interval, _CATCH_UP_S)
+        self._hurry = Pace(self._interval / _HURRY, _LATE_TIMER_S)
         self._paused_until = -inf
+        self._until = inf
+        self.taken = 0.0
+        self._waited = False
         self.credit = self._given = 0.0  # the second as of the last booking
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._woken = 0  # waiters whose permit fell due, and who have not gone on yet
         self._timer: asyncio.TimerHandle | None = None
         self.throttled_s = 0.0
+        if rate.shared:
+            self.hold(0, ())
 
     @property
     def paused(self) -> bool:
@@ -138,6 +102,7 @@ class RateLimit:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
+        self._waited = True
         self._arm()
         try:
             await waiter
@@ -157,13 +122,54 @@ class RateLimit:
             self._book(now)
             self.credit = self._given = 0.0
 
+    # --- a portion of a limit that several tasks share ------------------------------------------------------------------
+
+    @property
+    def portion(self) -> int:
+        """Give how many permits a window has now."""
+        return self._window.count
+
+    def asked_for(self) -> bool:
+        """Tell whether somebody had to wait since this was asked last, or does now."""
+        waited, self._waited = self._waited, bool(self._waiters)
+        return waited
+
+    def hold(self, count: int, taken: Iterable[Taken], until: float = inf) -> None:
+        """Go on with `count` permits a window, some of which others have taken; from `until` on with none."""
+        with self._changed():
+            self._window.join(count, taken)
+            self._until = until
+
+    def part(self, count: int) -> list[Taken]:
+        """Go down to `count`; give what was taken of the rest, for the next who has that is bound by it."""
+        now = self._clock()
+        with self._changed():
+            going_on = [(now, float(self._woken))] if self._woken else []  # they take theirs in a moment
+            return [*self._window.part(count, now), *going_on]
+
+    @contextmanager
+    def _changed(self) -> Iterator[None]:
+        now = self._clock()
+        self._book(now)
+        self.credit = self._given = 0.0
+        yield
+        self._interval = self._spacing / self._window.count if self._window.count else inf
+        self._even.hasten(self._interval, now)
+        self._hurry.hasten(self._interval / _HURRY, now)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._arm()
+
+    # --- what is due ----------------------------------------------------------------------------------------------------
+
     @property
     def _soonest(self) -> float:
         return max(self._window.next(), self._even.next, self._hurry.next, self._paused_until)
 
     def _due(self, now: float) -> float:
         """Count the permits that have fallen due by now and may still be taken."""
-        if now < self._paused_until:
+        if now < self._paused_until or now >= self._until:
             return 0.0
         return min(self._window.due(now), self._even.due(now), self._hurry.due(now))
 
@@ -174,6 +180,7 @@ class RateLimit:
             self._given = self.credit
 
     def _take(self, permits: float, now: float) -> None:
+        self.taken += permits
         self._window.take(permits, now)
         self._even.take(permits, now)
         self._hurry.take(permits, now)
@@ -181,8 +188,10 @@ class RateLimit:
     def _arm(self) -> None:
         """See to it that the next ones are woken, once those before them have gone on."""
         if self._timer is None and self._waiters and not self._woken:
-            wait = max(_SHORTEST_TIMER_S, self._soonest - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(wait, self._wake)
+            now, soonest = self._clock(), self._soonest
+            if max(now, soonest) < self._until:  # else a new portion wakes them
+                wait = max(_SHORTEST_TIMER_S, soonest - now)
+                self._timer = asyncio.get_running_loop().call_later(wait, self._wake)
 
     def _wake(self) -> None:
         """Wake, in one go, everybody whose permit fell due; a waiter that was cancelled takes none."""

@@ -24,6 +24,7 @@ from worker.parts import Parts
 from worker.replay import DeadLetters
 from worker.scope import shown
 from worker.shard_reports import tell_whole
+from worker.sharing import Sharing
 from worker.sink import PageCommits
 from worker.source import Acknowledging, JsonKey, Key, Record
 from worker.tally import Tally
@@ -117,6 +118,7 @@ class _Attempt:
             deadline_s, parts.stop.ask, f"the deadline of {deadline_s:g} s passed"
         )
         beside = [asyncio.create_task(self._keep_lease(engine)), asyncio.create_task(self._count(engine))]
+        beside += [asyncio.create_task(self._share(sharing, engine)) for sharing in parts.sharing]
         try:
             await engine.work()
         finally:
@@ -125,6 +127,7 @@ class _Attempt:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            await asyncio.gather(*(sharing.leave() for sharing in parts.sharing), return_exceptions=True)
         if parts.job.finish is not None and engine.complete and (failed := ledger.run_tally.failed):
             parts.run.log.warning("finish() of the job was not called: %d records of the run are failed", failed)
         return judged(engine, parts)
@@ -158,6 +161,13 @@ class _Attempt:
             except Exception as error:  # noqa: BLE001 - a lease that nobody renews must not go unnoticed
                 engine.fail(error)
                 return
+
+    async def _share(self, sharing: Sharing, engine: Engine) -> None:
+        """Keep a shared limit at this task's portion while the work goes on."""
+        try:
+            await sharing.keep()
+        except Exception as error:  # noqa: BLE001 - without it the task would wait for permits that never come
+            engine.fail(error)
 
     async def _count(self, engine: Engine) -> None:
         """Find out about how many records there are, for progress alone."""
@@ -287,10 +297,10 @@ class _Attempt:
             counters=beside.counters(parts.run.counters),
             next_command=next_command(parts, verdict),
         )
-        return summary if engine is None else _counted(summary, engine)
+        return summary if engine is None else _counted(summary, engine, parts.sharing)
 
 
-def _counted(summary: Summary, engine: Engine) -> Summary:
+def _counted(summary: Summary, engine: Engine, sharings: Sequence[Sharing]) -> Summary:
     """Add what the engine has counted: of records what was committed; the rest is unfinished."""
     tally = engine.ledger.saved.copy()
     tally.read = engine.supply.read
@@ -305,4 +315,5 @@ def _counted(summary: Summary, engine: Engine) -> Summary:
         limited_by=engine.limited_by,
         commits=engine.committer.commits,
         errors=engine.ledger.groups(),
+        portions={sharing.rate.name: sharing.portion for sharing in sharings},
     )

@@ -60,7 +60,7 @@ class Shard:
 
     def limits(self, whole: Limits) -> Limits:
         """Give its part of a run's limits. Raises Faults for what cannot be divided so often."""
-        named = [rate for rate in (whole.rate, *whole.rates) if rate is not None]
+        named = [rate for rate in whole.named if not rate.shared]
         faults = [
             f"{self.of} shards cannot share the rate {rate.name!r} of {rate}: make at most {rate.count} of them"
             for rate in named
@@ -87,7 +87,7 @@ class Shard:
         return whole if whole.count is None else replace(whole, count=self.share(whole.count))
 
     def _rate(self, whole: Rate) -> Rate:
-        return replace(whole, count=self.share(whole.count))
+        return whole if whole.shared else replace(whole, count=self.share(whole.count))
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -297,7 +297,7 @@ def progress_of(told: Sequence[Progress], stopping: str | None) -> Progress:
 def _added(limits: Sequence[Limits]) -> Limits:
     """Add limits up: each other's shares of the same."""
     first, others = limits[0], limits[1:]
-    rate = first.rate and replace(
-        first.rate, count=first.rate.count + sum(each.rate.count for each in others if each.rate)
-    )
+    rate = first.rate
+    if rate is not None and not rate.shared:
+        rate = replace(rate, count=rate.count + sum(each.rate.count for each in others if each.rate))
     return replace(first, concurrency=sum(each.concurrency for each in limits), rate=rate)

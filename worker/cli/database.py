@@ -12,6 +12,7 @@ from worker.store.books import Books
 from worker.store.launches import PostgresLaunches
 from worker.store.marks import PostgresMarks
 from worker.store.migrate import migrate, migrations, version
+from worker.store.portions import PostgresPortions
 from worker.store.postgres import PostgresStore
 from worker.store.pruning import prune
 from worker.store.reading import RunReader
@@ -29,6 +30,13 @@ async def opened(found: Settings, job: str) -> AsyncIterator[PostgresStore]:
     """Give the run store to an attempt."""
     async with Link(_url(found), f"{job} store") as link:
         yield PostgresStore(link, found.lease_s)
+
+
+@asynccontextmanager
+async def sharing(found: Settings, job: str) -> AsyncIterator[PostgresPortions]:
+    """Lend the ledgers of shared rate limits to an attempt, on a connection of their own."""
+    async with Link(_url(found), f"{job} rates") as link:
+        yield PostgresPortions(link)
 
 
 @asynccontextmanager

@@ -35,6 +35,7 @@ from worker.report.tracer import missing
 from worker.run import attempt
 from worker.scope import Scope, parse, secrets, variable
 from worker.shards import Shard
+from worker.sharing import Sharing
 from worker.signals import Signals
 from worker.source import Connecting, Source
 from worker.stop import Stop, StopPlan
@@ -159,6 +160,8 @@ async def _attempt(
     working = job()
     async with AsyncExitStack() as opened:
         opened.callback(signals.ignore)
+        shared = [rate for rate in limits.named if rate.shared]
+        portions = await opened.enter_async_context(start.room.sharing(found, job.name)) if shared else None
         parts = Parts(
             job=working,
             run=run,
@@ -166,6 +169,7 @@ async def _attempt(
             store=await opened.enter_async_context(start.room.opened(found, job.name)),
             limits=limits,
             rates=rates,
+            sharing=[Sharing(rate, rates[rate.name], portions, run.log) for rate in shared if portions],
             stop=stop,
             plan=StopPlan.within(found.stop_timeout_s),
             mask=start.mask,
@@ -309,7 +313,7 @@ def limits_of(job: type[Job[Any]], found: Settings) -> Limits:
 
 def _rates(limits: Limits) -> dict[str, RateLimit]:
     """Make the rate limits by their names; a job without one still can be paused."""
-    named = {rate.name: RateLimit(rate) for rate in (*((limits.rate,) if limits.rate else ()), *limits.rates)}
+    named = {rate.name: RateLimit(rate) for rate in limits.named}
     return named if limits.rate else {"rate": RateLimit(None), **named}
 
 

@@ -10,6 +10,7 @@ from worker.claim import Store
 from worker.environment import Settings, settings
 from worker.errors import Faults
 from worker.launches import Launches
+from worker.portions import Portions
 from worker.runs import Reader
 from worker.store.books import Books
 
@@ -28,6 +29,10 @@ class Room(Protocol):
 
     def opened(self, found: Settings, job: str) -> AbstractAsyncContextManager[Store]:
         """Give it to an attempt; what is wrong with it is found by its `check`."""
+        ...
+
+    def sharing(self, found: Settings, job: str) -> AbstractAsyncContextManager[Portions]:
+        """Lend the ledgers of shared rate limits to an attempt."""
         ...
 
     def serving(self, found: Settings) -> AbstractAsyncContextManager[Reader]:

@@ -12,6 +12,7 @@ from worker.store.table import Table
 from worker.store.table_launches import TableLaunches
 from worker.store.table_making import migrate, refused
 from worker.store.table_marks import TableMarks
+from worker.store.table_portions import TablePortions
 from worker.store.table_pruning import prune
 from worker.store.table_reading import TableReader
 
@@ -26,6 +27,13 @@ async def opened(found: Settings, job: str) -> AsyncIterator[DynamoStore]:
     """Give the run store to an attempt."""
     async with _table(found, job) as table:
         yield DynamoStore(table, found.lease_s)
+
+
+@asynccontextmanager
+async def sharing(found: Settings, job: str) -> AsyncIterator[TablePortions]:
+    """Lend the ledgers of shared rate limits to an attempt."""
+    async with _table(found, f"{job} rates") as table:
+        yield TablePortions(table)
 
 
 @asynccontextmanager

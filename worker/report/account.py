@@ -62,7 +62,7 @@ class Account:
         yield "took", f"{words.duration(summary.duration_s)} at {words.rate(summary.rate)}"
         if summary.counters:
             yield "counted", self._clean(words.counters(summary.counters))
-        if limited := words.limited(summary.limited_by, start.limits):
+        if limited := words.limited(summary.limited_by, start.limits, summary.portions):
             yield "limited by", limited
         if compared := words.compared(summary):
             yield "compared", compared

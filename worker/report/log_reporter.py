@@ -127,6 +127,7 @@ def _end(summary: Summary) -> dict[str, Any]:
         "oldest_age_s": summary.oldest_age_s,
         "throttled_s": summary.throttled_s,
         "limited_by": summary.limited_by or None,
+        "portions": summary.portions or None,
         "peak_memory": summary.peak_memory,
         "cpu_s": summary.cpu_s,
         "commits": summary.commits,

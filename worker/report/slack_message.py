@@ -124,7 +124,7 @@ class _Writer:
 
     def _fields(self) -> Block:
         summary = self._summary
-        limited = words.limited(summary.limited_by, summary.start.limits)
+        limited = words.limited(summary.limited_by, summary.start.limits, summary.portions)
         took = f"{words.duration(summary.duration_s)} at {words.rate(summary.rate)}"
         told = {
             "Took": took + (f", limited by {limited}" if limited else ""),

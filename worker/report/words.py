@@ -1,5 +1,7 @@
 """Say verdicts, counts, times and sizes in the words that terminal, logs and Slack share."""
 
+from collections.abc import Mapping
+
 from worker.events import ErrorGroup, History, Progress, Start, Summary
 from worker.limits import Limits
 from worker.tally import Tally
@@ -164,10 +166,12 @@ def scope(fields: dict[str, object]) -> str:
     return " ".join(f"{name}={value}" for name, value in fields.items()) or "all"
 
 
-def limited(by: str, limits: Limits) -> str:
+def limited(by: str, limits: Limits, portions: Mapping[str, int] | None = None) -> str:
     """Say what held the attempt back: `the rate limit (90/s)`; empty while unknown."""
     if by == "rate":
-        return f"the rate limit ({limits.rate})" if limits.rate else "the rate limit"
+        portion = (portions or {}).get(limits.rate.name) if limits.rate else None
+        mine = f", {portion:,} of them here at last" if portion is not None else ""
+        return f"the rate limit ({limits.rate}{mine})" if limits.rate else "the rate limit"
     if by == "concurrency":
         return f"its concurrency ({limits.concurrency:,} records in flight)"
     return _SLOW_SIDES.get(by, by)

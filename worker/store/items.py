@@ -8,6 +8,7 @@ partition key `pk`      sort key `sk`               what it is
 `<job>:<run key>`       `attempt 000001`            an attempt that is over, with its summary
 `<job>:<run key>`       `letter <key> <digest>`     a dead letter
 `<job>:<run key>/<n>`   `run`, `attempt …`          a shard: a run that is in no index, and keeps its dead letters with its run
+`portions <limit>`      `portions`                  who holds how much of a rate limit that tasks share
 `mark <key>`            `mark`                      what reporter or auditor said last of that, and when
 ======================  ==========================  ==================================================================
 
