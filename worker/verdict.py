@@ -46,4 +46,4 @@ class Verdict(Enum):
     @classmethod
     def of(cls, word: str) -> "Verdict":
         """Find the verdict with this word."""
-        return cls(word)
+        return next(verdict for verdict in cls if verdict.word == word)

@@ -49,7 +49,8 @@ class RunReader:
     async def page(self, job: str | None, status: str | None, before: Place | None, limit: int) -> RunPage:
         """Give the next runs before a place (None: the latest), of one job or of all, in one status or in any."""
         # Each condition stands there only where it is asked for: the plan is made for what is asked.
-        conditions, arguments = ["r.parent IS NULL"], [limit]
+        conditions = ["r.parent IS NULL"]
+        arguments: list[Any] = [limit]
         for condition, values in (
             ("r.job = {}", job and [job]),
             (_IN_STATUS, status and [_stored(status), status]),

@@ -77,7 +77,7 @@ class TableReader:
         runs = await self._views(keys(items[:most]))
         chosen = [run for run in runs if status in (None, run.status)]
         last = chosen[limit - 1] if len(chosen) >= limit else runs[-1] if runs and len(items) >= most else None
-        return RunPage(chosen[:limit], last and Place(last.created_at, last.run_id))
+        return RunPage(chosen[:limit], Place(last.created_at, last.run_id) if last else None)
 
     async def latest_unfinished(self, job: str) -> RunView | None:
         """Give the job's latest run that was begun and has not succeeded; whether somebody works on it shows when it is claimed."""
