@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 folder, job, *flags = sys.argv[1:]
+if job == "replay":
+    job = flags[-1].partition(":")[0]
 key = os.environ["RUN_KEY"]
 act = os.environ.get("JOB_ACT", "succeed")
 run: dict[str, Any] = {"run_id": f"{job}:{key}", "job": job, "run_key": key, "attempt": 1}
@@ -38,6 +40,20 @@ def end(status: str, exit_code: int) -> None:
     sys.exit(exit_code)
 
 
+def progress(elapsed_s: float, rate: float) -> None:
+    """Say how far it is, as the log reporter does."""
+    say(
+        event="…",
+        elapsed_s=elapsed_s,
+        in_flight=3,
+        rate=rate,
+        eta_s=9.0,
+        total=100,
+        limited_by="rate",
+        tally={"read": 7},
+    )
+
+
 if act == "refuse":
     say(event="could not start", faults=["STRIPE_API_KEY is not set", "the schema is not migrated"])
     sys.exit(2)
@@ -49,6 +65,12 @@ if act == "crash":
 if act in ("hold", "stubborn"):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     record("running")
+    progress(1.0, 5.0)
+    say(event="…", error_fingerprint="f", error_type="Refused", error_message="no", error_sample_key="7", error_count=1)
+    say(
+        event="…", error_fingerprint="f", error_type="Refused", error_message="no", error_sample_key="7", error_count=10
+    )
+    progress(2.0, 90.0)
     say(event="started", pid=os.getpid(), arguments=sys.argv[2:], environment=dict(os.environ))
     signal.sigwait({signal.SIGTERM})
     if act == "stubborn":

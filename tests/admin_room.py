@@ -1,6 +1,7 @@
 """What the tests of the admin API share: jobs, a run store on a folder, and a served API with a client."""
 
 import asyncio
+import hashlib
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -19,11 +20,12 @@ from worker.admin.children import Children
 from worker.admin.routes import app
 from worker.admin.server import listen, serve
 from worker.mask import Mask
-from worker.runs import RunView
+from worker.runs import LetterView, Place, RunPage, RunView
+from worker.scope import parse, whole
 from worker.stop import Stop
 
 CHILD = Path(__file__).with_name("admin_child.py")
-QA = tokens.make("qa")
+QA = tokens.make("qa", ["read", "start:*", "stop:*", "replay:*"])
 
 
 class PollScope(Scope):
@@ -67,10 +69,44 @@ class FolderRuns:
         file = self.folder / f"{run_id}.json"
         return msgspec.json.decode(file.read_bytes(), type=RunView) if file.exists() else None
 
-    async def holder(self, job: str) -> RunView | None:
+    async def scope_hash(self, run_id: str) -> str | None:
+        """Hash the scope of a run as the worker does; what its file says where that is said."""
+        file = self.folder / f"{run_id}.json"
+        if not file.exists():
+            return None
+        values = json.loads(file.read_bytes())
+        scope = parse(PollScope, values.get("whole_scope", values.get("scope", {})))
+        return hashlib.sha256(whole(scope)).hexdigest()
+
+    async def holder(self, lease: str) -> RunView | None:
         """Find the running run of a job."""
-        runs = [msgspec.json.decode(file.read_bytes(), type=RunView) for file in self.folder.glob(f"{job}:*.json")]
-        return next((run for run in runs if run.status == "running"), None)
+        return next((run for run in self.all() if run.status == "running" and run.job == lease), None)
+
+    async def page(self, job: str | None, status: str | None, before: Place | None, limit: int) -> RunPage:
+        """Give the next runs, newest first."""
+        runs = sorted(self.all(), key=lambda run: (run.created_at, run.run_id), reverse=True)
+        chosen = [
+            run
+            for run in runs
+            if job in (None, run.job)
+            and status in (None, run.status)
+            and (before is None or (run.created_at, run.run_id) < before)
+        ]
+        return RunPage(
+            chosen[:limit],
+            Place(chosen[limit - 1].created_at, chosen[limit - 1].run_id) if len(chosen) >= limit else None,
+        )
+
+    async def dead_letters(self, run_id: str, limit: int, after: list[Any] | None = None) -> list[LetterView]:
+        """Give the letters that a run's file has."""
+        file = self.folder / f"{run_id}.json"
+        letters = json.loads(file.read_bytes()).get("letters", []) if file.exists() else []
+        found = [msgspec.convert(letter, LetterView) for letter in letters]
+        return [letter for letter in found if after is None or letter.key > after][:limit]
+
+    def all(self) -> list[RunView]:
+        """Read all runs."""
+        return [msgspec.json.decode(file.read_bytes(), type=RunView) for file in self.folder.glob("*:*.json")]
 
 
 class Room:

@@ -25,6 +25,18 @@ async def until(true: Callable[[], Any], within_s: float = 30) -> None:
             await asyncio.sleep(0.02)
 
 
+async def begun(url: str, shards: int) -> None:
+    """Wait until so many shards have begun."""
+    connection = await asyncpg.connect(url)
+    try:
+        asked = "SELECT count(*) FROM worker.runs WHERE parent IS NOT NULL AND attempt > 0"
+        async with asyncio.timeout(30):
+            while await connection.fetchval(asked) < shards:  # noqa: ASYNC110 - other processes bring it about
+                await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
+
+
 def shard_of(running: Worker, number: int) -> psutil.Process | None:
     """Find the process of a shard."""
     children = psutil.Process(running.pid).children()

@@ -11,7 +11,7 @@ from worker_process import worker
 
 from worker.admin import tokens
 
-QA = tokens.make("qa")
+QA = tokens.make("qa", ["read", "start:*", "stop:*"])
 
 
 async def test_serve_on_ecs_starts_a_task_and_tells_how_it_went(local_ecs: LocalEcs, database_url: str) -> None:

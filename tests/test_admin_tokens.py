@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,9 +15,10 @@ HASH = "0" * 64
 
 def test_tokens_made_is_let_in_by_its_entry_alone() -> None:
     """The entry lets the token in, holds no part of it, and no other token passes."""
-    made, other = tokens.make("qa"), tokens.make("qa")
-    name, _, digest = made.entry.partition("=")
-    assert (name, digest) == ("qa", hashlib.sha256(made.token.encode()).hexdigest())
+    made, other = tokens.make("qa", ["read"]), tokens.make("qa", ["read"])
+    named, may, expires = made.entry.split(";")
+    assert named == f"qa={hashlib.sha256(made.token.encode()).hexdigest()}"
+    assert (may, expires) == ("may=read", f"expires={datetime.now(UTC).date() + timedelta(days=90)}")
     known = tokens.parse(f"{made.entry}, night={HASH}")
     assert (found := known.verify(made.token)) is not None
     assert found.name == "qa"
@@ -31,13 +34,17 @@ def test_tokens_refuse_what_is_none(presented: str) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (None, "nothing is served without a token: make one with `python -m worker token new --name qa`"),
+        (None, "nothing is served without a token: make one with `python -m worker token new --name qa --may read"),
         (" , ", "not set"),
-        ("qa", "entry 1 is not name=sha256"),
-        (f"qa={HASH},night={HASH[:63]}", "entry 2 is not name=sha256"),
+        ("qa", "entry 1: it is not name=sha256"),
+        (f"qa={HASH},night={HASH[:63]}", "entry 2: it is not name=sha256"),
         (f"={HASH}", "entry 1: the name"),
         (f"a b={HASH}", "entry 1: the name"),
-        (f"qa={HASH};may=read", "what follows ; is not understood"),
+        (f"qa={HASH};rights=read", "entry 1: what follows the hash is"),
+        (f"qa={HASH};may=read;may=start:*", "each once"),
+        (f"qa={HASH};may=", "no right ''"),
+        (f"qa={HASH};may=read+stop", "the right 'stop' lacks its job"),
+        (f"qa={HASH};expires=soon", "expires='soon' is no day such as 2027-02-22"),
         (f"qa={HASH},qa={'1' * 64}", "two entries of one name"),
         (f"qa={HASH},night={HASH}", "two entries of one digest"),
     ],
@@ -60,7 +67,38 @@ def test_tokens_parse_shows_no_value() -> None:
 def test_tokens_make_refuses_a_name_that_would_break_the_entry(name: str) -> None:
     """A name is one word."""
     with pytest.raises(Faults, match="a token's name is"):
-        tokens.make(name)
+        tokens.make(name, ["read"])
+
+
+@pytest.mark.parametrize(
+    ("may", "fault"),
+    [
+        (["start"], "the right 'start' lacks its job: start:<job>"),
+        (["read:*"], "no right 'read:*'"),
+        (["run:a"], "no right 'run:a'"),
+        (["start:A b"], "no right 'start:A b'"),
+        ([], "without a right"),
+    ],
+)
+def test_tokens_make_refuses_rights_that_are_none(may: list[str], fault: str) -> None:
+    """What is wrong is said, and what there is."""
+    with pytest.raises(Faults, match=re.escape(fault)):
+        tokens.make("qa", may)
+
+
+def test_tokens_of_old_entries_start_and_read() -> None:
+    """An entry without rights was made for starting runs and looking at them; it does that, and no more, and does not end."""
+    [token] = tokens.parse(f"qa={HASH}").all
+    assert (token.rights.names, token.expires, token.expired) == (("read", "start:*"), None, False)
+
+
+@pytest.mark.parametrize(("days", "over"), [(1, False), (0, True), (-1, True)])
+def test_tokens_end_with_the_day_before(days: int, over: bool) -> None:
+    """From the day in the entry on, by UTC, it is none; and it is known as one that was."""
+    made = tokens.make("qa", ["read"], days)
+    found = tokens.parse(made.entry).verify(made.token)
+    assert found is not None
+    assert found.expired is over
 
 
 def test_tokens_verify_compares_with_every_token_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,8 +110,8 @@ def test_tokens_verify_compares_with_every_token_in_constant_time(monkeypatch: p
         compared.append(kept)
         return real(kept, presented)
 
-    made = [tokens.make(name) for name in ("a", "b", "c")]
+    made = [tokens.make(name, ["read"]) for name in ("a", "b", "c")]
     known = tokens.parse(",".join(entry for _, entry in made))
     monkeypatch.setattr(hmac, "compare_digest", watched)
     assert known.verify(made[0].token) is not None
-    assert compared == [entry.partition("=")[2] for _, entry in made]
+    assert compared == [entry.partition(";")[0].partition("=")[2] for _, entry in made]

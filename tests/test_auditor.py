@@ -22,9 +22,13 @@ from worker.functions.reporter import report
 from worker.tally import Tally
 from worker.verdict import Verdict
 
-NOW = datetime.now(UTC)
 TIMEOUT = minutes(20)
 WEEK = timedelta(days=7)
+
+
+def now() -> datetime:
+    """Give the time of the test, not that of its import: in a whole suite minutes lie between the two."""
+    return datetime.now(UTC)
 
 
 def a_job(schedule: Every | Cron | None, timeout: timedelta = TIMEOUT) -> type[Job[Any]]:
@@ -46,7 +50,7 @@ async def outside(database_url: str, aws: Aws) -> AsyncIterator[Room]:
 async def audited(outside: Room, job: type[Job[Any]], after: timedelta, **changes: Any) -> list[str]:
     """Audit that job alone, so long after now."""
     doors = replace(outside.doors, found=replace(outside.doors.found, **changes))
-    told = await audit(doors, NOW + after, lambda: ["poll-payments"], lambda name: job)
+    told = await audit(doors, now() + after, lambda: ["poll-payments"], lambda name: job)
     return list(told["told"])
 
 
@@ -88,7 +92,7 @@ async def test_auditor_names_each_run_of_the_calendar(outside: Room) -> None:
     for _ in range(2):
         await audited(outside, NIGHTLY, timedelta(days=2))
     await audited(outside, NIGHTLY, timedelta(days=3))
-    wanted = [due(NIGHTLY, NOW + timedelta(days=number)) for number in (2, 3)]
+    wanted = [due(NIGHTLY, now() + timedelta(days=number)) for number in (2, 3)]
     commands = [f"--run-key {one.since:%Y-%m-%dT%H:%M:%SZ}" for one in wanted if one]
     assert [command in alert["Message"] for command, alert in zip(commands, outside.alerts(), strict=True)] == [
         True,
@@ -137,7 +141,7 @@ async def test_auditor_waits_for_a_run_that_began_late(outside: Room) -> None:
     """It has its timeout, whenever it began."""
     await audited(outside, OFTEN, timedelta())
     await begun(outside.world)
-    await moved(outside, created_at=NOW + minutes(25))
+    await moved(outside, created_at=now() + minutes(25))
     assert await audited(outside, OFTEN, minutes(40)) == []
     assert await audited(outside, OFTEN, minutes(50)) == ["late/poll-payments"]
 
@@ -145,7 +149,7 @@ async def test_auditor_waits_for_a_run_that_began_late(outside: Room) -> None:
 async def test_auditor_takes_no_run_of_yesterday_for_that_of_today(outside: Room) -> None:
     """Yesterday's was gone on with today, and succeeded: today's is missing all the same."""
     await audited(outside, NIGHTLY, timedelta())
-    wanted = due(NIGHTLY, NOW + timedelta(days=2))
+    wanted = due(NIGHTLY, now() + timedelta(days=2))
     assert wanted is not None
     await ended(outside, "yesterday")
     await moved(outside, created_at=wanted.since - timedelta(days=1), ended_at=wanted.since + minutes(10))
@@ -191,12 +195,12 @@ async def test_auditor_says_it_again_where_sns_did_not_take_it(outside: Room) ->
     broken = replace(outside.doors.found, alerts_topic="arn:aws:sns:eu-central-1:123456789012:gone")
     doors = replace(outside.doors, teller=replace(outside.doors.teller, found=broken))
     with pytest.raises(RuntimeError, match="poll-payments could not be audited: sns publish"):
-        await audit(doors, NOW + WEEK, lambda: ["poll-payments"], lambda name: OFTEN)
+        await audit(doors, now() + WEEK, lambda: ["poll-payments"], lambda name: OFTEN)
     assert await audited(outside, OFTEN, WEEK) == ["late/poll-payments"]
     assert (len(outside.alerts()), len(outside.posted)) == (1, 1)
 
 
 def test_due_is_nothing_before_the_first_time() -> None:
     """A job without a schedule owes nothing, nor does one whose year is yet to come."""
-    assert due(a_job(None), NOW) is None
-    assert due(a_job(Cron("0 3 1 1 ? 2199")), NOW) is None
+    assert due(a_job(None), now()) is None
+    assert due(a_job(Cron("0 3 1 1 ? 2199")), now()) is None

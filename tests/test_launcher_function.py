@@ -68,12 +68,22 @@ async def test_function_puts_a_poison_event_aside(function: Function) -> None:
     assert "did you mean 'scope'?" in letter["reason"]
 
 
+async def test_function_takes_a_tick_while_its_job_is_at_work_for_overlapped(function: Function) -> None:
+    """Every five minutes one may come while a run takes twenty: nobody is paged for it; a cap of all jobs is another matter."""
+    held = await function.world.launches.reserve(asked())
+    assert isinstance(held, Reserved)
+    for event in (SCHEDULER, RULE):
+        [answer] = (await function(event))["answers"]
+        assert answer["said"].endswith("is known: overlapped")
+    assert function.letters() == []
+
+
 async def test_function_takes_a_dead_letter_that_is_put_back(function: Function) -> None:
     """Once its reason is gone: here, the cap."""
     await function(SCHEDULER)
     launch = (await function.world.launches.live())[0]
     await function.world.sql("UPDATE worker.launches SET state = 'reserved', task_arn = NULL, reserved_at = now()")
-    later = {**SCHEDULER, "run_key": "later"}
+    later = {**SCHEDULER, "run_key": "later", "trigger": "s3"}
     assert (await function(later))["answers"][0]["answer"] == "full"
     [letter] = function.letters()
     assert "share the lease" in letter["reason"]
@@ -97,6 +107,15 @@ async def test_function_gives_back_the_messages_that_may_start_later(function: F
     await function.world.launches.failed(held.launch, "no more")
     await function(batch({"job": JOB, "run_key": "one"}))
     assert function.runs() == ["one"]
+
+
+async def test_function_starts_what_comes_beside_the_worst_poison(function: Function) -> None:
+    """Whatever is wrong with one message, the others of its batch are done with."""
+    deep, rule, thing = "[" * 50_000, {"source": "aws.events", "time": 5, "resources": None}, created()
+    thing["detail"]["object"]["key"] = 7
+    assert await function(batch(deep, rule, thing, {"job": JOB, "run_key": "one"})) == {"batchItemFailures": []}
+    assert function.runs() == ["one"]
+    assert len(function.letters()) == 3
 
 
 async def test_function_runs_a_message_that_comes_again_once(function: Function) -> None:

@@ -117,6 +117,17 @@ def test_launch_that_follows_another_follows_it_once() -> None:
     assert isinstance(decide(asked(restart=True, after=2), facts(last=second)), Reserved)
 
 
+def test_launch_by_itself_again_that_ecs_had_no_room_for_is_asked_for_again() -> None:
+    """It is no successor, nor one of the three: the same task's end, told again, tries again."""
+    request = {"trigger": "resume"}
+    failed = a_launch(FAILED, number=2, restarts=MOST_RESTARTS, request=request)
+    answer = decide(asked(restart=True, after=1), facts(last=failed))
+    assert isinstance(answer, Reserved)
+    assert (answer.launch.number, answer.launch.restarts) == (3, MOST_RESTARTS)
+    gone = replace(failed, state=OVER)
+    assert isinstance(decide(asked(restart=True, after=1), facts(last=gone)), Known)
+
+
 def test_launch_under_a_key_of_another_scope_is_refused() -> None:
     """The task would refuse it, too."""
     assert isinstance(decide(asked(again=True), facts(last=a_launch(FAILED, scope_hash="one"))), Refused)
@@ -128,7 +139,7 @@ def test_launch_over_a_cap_is_full() -> None:
     other = a_launch(run_id="poll-payments:other", number=7)
     answer = decide(asked(), facts(other))
     assert isinstance(answer, Full)
-    assert answer.live == (other,)
+    assert (answer.live, answer.overlaps) == ((other,), True)
     another = replace(other, lease="poll-payments eu")
     assert "max_tasks" in str(decide(asked(), facts(another)))
     assert isinstance(decide(asked(most_of_job=2), facts(another)), Reserved)

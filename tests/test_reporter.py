@@ -149,10 +149,13 @@ async def test_reporter_gives_back_the_room_under_the_caps(outside: Room) -> Non
 
 
 async def test_reporter_does_not_restart_what_ran_another_command(outside: Room) -> None:
-    """Nobody knows what would be the same again."""
+    """Nobody knows what would be the same again; and it is not the job that failed."""
     overrides = {"containerOverrides": [{"name": "worker", "command": ["replay", RUN], "environment": []}]}
     await report(an_event("Spot, killed after two minutes", overrides=overrides), outside.doors)
     assert outside.asked == []
+    [alert] = outside.alerts()
+    assert alert["Subject"] == "poll-payments: replay Spot interruption"
+    assert "the command replay, not the job" in alert["Message"]
 
 
 async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None:
@@ -167,7 +170,7 @@ async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None
         with suppress(RuntimeError):  # the launcher has room for one of them
             await report(event, outside.doors)
     same: dict[str, Any] = {"job": "poll-payments", "run_key": "k", "shard": "3/8", "trigger": "resume", "revision": 7}
-    kept: list[dict[str, Any]] = [{"scope": {"merchant_id": "42"}}, {"scope_ref": "s3://bucket/scopes/k"}]
+    kept: list[dict[str, Any]] = [{"scope": {"merchant_id": 42}}, {"scope_ref": "s3://bucket/scopes/k"}]
     assert outside.asked == [same | how for how in kept]
 
 

@@ -9,21 +9,21 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 from payments import Payments, payments
-from sharded import COUNT_WRITES, posted, settled, shard_of, shown, until
+from sharded import COUNT_WRITES, begun, posted, settled, shard_of, shown, until
 from simulated import SEED
 from slack_server import Reply, slack
 from worker_process import adds_up, finished, worker
 
 from worker.local.fate import fate
 
-RECORDS = 300
+RECORDS = 150
 ARGUMENTS = ("poll-payments", "--run-key", "night")
 
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[Payments]:
     """Give payments, each with a count of its writes, and a provider that fails none of them."""
-    async with payments(database_url, RECORDS + 100, fail=0) as world:
+    async with payments(database_url, RECORDS + 60, fail=0) as world:
         for statement in COUNT_WRITES:
             await world.sql(statement)
         fates = {ref: fate(SEED, ref).status for ref in await world.statuses()}
@@ -73,14 +73,14 @@ async def test_shards_by_hand_share_the_rate_and_the_last_one_reports(world: Pay
     """Three tasks, the last of them much later: what one says is in its log, what all say in Slack; the limit is one for all."""
     before = await world.statuses()
     with slack(Reply()) as told:
-        environment = world.environment | {"SLACK_WEBHOOK_URL": told.url, "WORKER_RATE": "120"}
+        environment = world.environment | {"SLACK_WEBHOOK_URL": told.url, "WORKER_RATE": "240"}
         two = await asyncio.gather(*(finished(*ARGUMENTS, **environment, SHARD=f"{number}/3") for number in (3, 1)))
         assert [code for code, _ in two] == [0, 0]
         assert posted(told) == []
         most = world.simulator.arrivals.most_in_a_second
         code, last = await finished(*ARGUMENTS, "--shard", "2/3", **environment)
     assert code == 0
-    assert most <= 1.02 * 80
+    assert most <= 1.1 * 160
     assert len(posted(told)) == 1
     assert next(line for line in last.lines if "run_verdict" in line)["run_tally"]["read"] == RECORDS
     await settled(world.url, before)
@@ -93,7 +93,8 @@ async def test_shards_all_stop_when_their_task_is_stopped(world: Payments) -> No
     with slack(Reply()) as told:
         environment = world.environment | {"SLACK_WEBHOOK_URL": told.url, "WORKER_CONCURRENCY": "12"}
         async with worker(*ARGUMENTS, "--shards", "3", **environment) as running:
-            await until(lambda: shard_of(running, 3) and world.calls.by_ref.total() > 60)
+            await begun(world.url, 3)
+            await until(lambda: world.calls.by_ref.total() > 30)
             running.signal(signal.SIGTERM)
             assert await running.ended() == 75
         assert (running.end["verdict"], running.end["detail"]) == ("interrupted", "all 3 shards: SIGTERM")
@@ -113,7 +114,8 @@ async def test_shard_that_is_killed_is_interrupted_and_goes_on(world: Payments) 
     with slack(Reply()) as told:
         environment = world.environment | {"SLACK_WEBHOOK_URL": told.url, "WORKER_CONCURRENCY": "24"}
         async with worker(*ARGUMENTS, "--shards", "3", **environment) as running:
-            await until(lambda: shard_of(running, 2) and world.calls.by_ref.total() > 60)
+            await begun(world.url, 3)
+            await until(lambda: world.calls.by_ref.total() > 30)
             killed = shard_of(running, 2)
             assert killed is not None
             killed.kill()
@@ -134,7 +136,8 @@ async def test_shards_stop_when_the_process_that_started_them_is_killed(world: P
     world.simulator.behaviour.delay = 0.2
     environment = world.environment | {"WORKER_CONCURRENCY": "8"}
     async with worker(*ARGUMENTS, "--shards", "2", **environment) as running:
-        await until(lambda: shard_of(running, 2) and world.calls.by_ref.total() > 20)
+        await begun(world.url, 2)
+        await until(lambda: world.calls.by_ref.total() > 20)
         shards = psutil.Process(running.pid).children()
         os.kill(running.pid, signal.SIGKILL)
         await until(lambda: not any(shard.is_running() for shard in shards))

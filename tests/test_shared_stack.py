@@ -46,6 +46,12 @@ def test_shared_stack_functions_get_secrets_by_name(name: str) -> None:
     assert {"DATABASE_URL_ARN", "RUN_TABLE"} <= environment.keys()
 
 
+def test_shared_stack_tells_the_auditor_which_jobs_are_paused() -> None:
+    """Without it a schedule that is disabled on purpose is an alarm that nobody can turn off."""
+    assert FUNCTIONS["Auditor"]["Environment"]["Variables"]["AUDIT_SKIP"] == {"Ref": "AuditSkip"}
+    assert SHARED["Parameters"]["AuditSkip"]["Default"] == ""
+
+
 def test_shared_stack_launches_jobs_alone() -> None:
     """It starts tasks in the one cluster, and hands roles of jobs to ECS, to nobody else."""
     [start] = [each for each in statements(SHARED) if "ecs:RunTask" in actions(each)]

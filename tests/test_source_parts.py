@@ -17,7 +17,7 @@ SKEWED = [*range(1, 91), *(10**9 + 10**6 * n for n in range(10))]
 """Nearly all of them are in the first millionth of the range."""
 
 
-DIVISIBLE = [name for name in WORLDS if name.startswith("postgres") or " scan" in name or name == "s3 objects"]
+DIVISIBLE = [name for name in WORLDS if name.startswith("postgres") or name in ("dynamodb scan, moto", "s3 objects")]
 
 
 @pytest.fixture(params=DIVISIBLE)
@@ -60,7 +60,7 @@ async def read(world: World, source: Source, after: Key | None = None, size: int
             return ids
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3, 8])
+@pytest.mark.parametrize("parts", [1, 8])
 async def test_parts_hold_each_record_once_and_about_as_many(world: World, parts: int) -> None:
     """Whatever the distribution of the keys; a segment's size is DynamoDB's affair."""
     await world.insert(SKEWED)
@@ -71,7 +71,7 @@ async def test_parts_hold_each_record_once_and_about_as_many(world: World, parts
         assert {len(ids) for ids in found} <= {len(SKEWED) // parts, -(-len(SKEWED) // parts)}
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("count", [0, 3])
 async def test_parts_may_be_more_than_records(world: World, count: int) -> None:
     """Some have none; a record that comes later is in one of them."""
     await world.insert(range(10, 10 + count))

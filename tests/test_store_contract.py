@@ -381,6 +381,49 @@ async def test_reading_the_latest_runs(world: StoreWorld) -> None:
     ours = await world.reader.latest("b", 2)
     assert [run.run_id for run in ours] == ["b:2", "b:1"]
     assert all(run.dry_run and run.exit_code == 0 and run.summary and run.duration_s is not None for run in ours)
+    assert ours[0].summary is not None
+    assert ours[0].summary["verdict"] == "succeeded"
+
+
+async def test_reading_turns_pages_of_runs(world: StoreWorld) -> None:
+    """Page after page each run comes once, newest first, of one job or of all, in one status or in any; then there are no more."""
+    store = world.stores[0]
+    for number in range(5):
+        job, verdict = ("a", "b")[number % 2], (Verdict.SUCCEEDED, Verdict.INTERRUPTED)[number == 2]
+        await granted(store, a_claim(f"{number}", job=job, lease=job))
+        await store.end(ended(verdict))
+    assert await turned(world, None, None) == ["a:4", "b:3", "a:2", "b:1", "a:0"]
+    assert await turned(world, "a", None) == ["a:4", "a:2", "a:0"]
+    assert await turned(world, None, "interrupted") == ["a:2"]
+    assert await turned(world, "a", "succeeded") == ["a:4", "a:0"]
+    assert await turned(world, "b", "aborted") == []
+
+
+async def turned(world: StoreWorld, job: str | None, status: str | None) -> list[str]:
+    """Give the names of all runs, two a page."""
+    names, place, more = [], None, True
+    while more:
+        runs, place = await world.reader.page(job, status, place, 2)
+        names += [run.run_id for run in runs]
+        more = place is not None
+    return names
+
+
+async def test_reading_tells_scopes_apart_that_look_the_same(world: StoreWorld) -> None:
+    """The hash is of the whole scope; a run that is not there has none."""
+    await granted(world.stores[0], a_claim(scope={"token": "***"}, whole_scope=b'{"token":"x"}'))
+    found = await world.reader.scope_hash("poll-payments:2026-11-22")
+    assert found == a_claim(whole_scope=b'{"token":"x"}').scope_hash != a_claim(whole_scope=b'{"token":"y"}').scope_hash
+    assert await world.reader.scope_hash("poll-payments:x") is None
+
+
+async def test_reading_turns_pages_of_dead_letters(world: StoreWorld) -> None:
+    """Behind a key come those with greater ones."""
+    await granted(world.stores[0])
+    await world.commit(world.stores[0], a_batch({1: "done"}, *(a_letter(key) for key in (2, 5, 10, 11))))
+    run_id = "poll-payments:2026-11-22"
+    assert [letter.key for letter in await world.reader.dead_letters(run_id, 2)] == [[2], [5]]
+    assert [letter.key for letter in await world.reader.dead_letters(run_id, 9, [5])] == [[10], [11]]
 
 
 async def test_reading_tells_the_counts_of_attempts_that_could_not(world: StoreWorld) -> None:

@@ -63,7 +63,7 @@ async def test_reading_the_latest_of_many(store: PostgresStore, link: Link) -> N
         "FROM generate_series(1, 3000) AS n, unnest(ARRAY['a', 'b']) AS j; ANALYZE worker.runs",
     )
     reader = RunReader(link)
-    assert [run.run_id for run in await reader.latest(None, 4)] == ["a:1", "b:1", "a:2", "b:2"]
+    assert [run.run_id for run in await reader.latest(None, 4)] == ["b:1", "a:1", "b:2", "a:2"]
     ours = await reader.latest("b", 3)
     assert [run.run_id for run in ours] == ["b:1", "b:2", "b:3"]
     assert all(run.dry_run and run.exit_code == 0 and run.attempts == () for run in ours)

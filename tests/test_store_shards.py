@@ -244,6 +244,7 @@ async def test_shards_that_never_began_are_buried(world: StoreWorld) -> None:
     whole = await end(one)
     assert whole is not None
     assert [part.verdict for part in whole.shards] == [Verdict.SUCCEEDED, Verdict.INTERRUPTED]
+    assert whole.detail == "shard 2/2: it never began"
     assert (await granted(two, a_shard(2))).attempt == 1
 
 

@@ -68,6 +68,7 @@ VARIABLES = (
         "LOG_GROUP", "the CloudWatch log group that a log router writes to, for the link in the summary", "no link"
     ),
     Variable("LOG_STREAM_PREFIX", "what the log router's streams there begin with"),
+    Variable("PROGRESS_EVERY", "seconds between two lines in the log that say how far the run is", "10"),
     Variable("LOG_LEVEL", "debug, info, warning or error", "info"),
     Variable("LOG_FORMAT", "json or text", "text on a terminal, json elsewhere"),
     Variable("LAUNCH_CLUSTER", "launch: the ECS cluster that tasks are started in"),
@@ -83,7 +84,10 @@ VARIABLES = (
     Variable("DD_API_URL", "functions: another address for Datadog's API (tests, proxies)"),
     Variable("ALERTS_TOPIC", "functions: ARN of the SNS topic that hears of what failed"),
     Variable("AUDIT_SKIP", "auditor: jobs that need not run now, comma-separated: those whose schedule is disabled"),
-    Variable("ADMIN_TOKEN_HASHES", "serve: name=sha256 of each bearer token that may start runs, comma-separated"),
+    Variable(
+        "ADMIN_TOKEN_HASHES",
+        "serve: name=sha256;may=…;expires=… of each bearer token, comma-separated: what `token new` prints",
+    ),
     Variable("CONSOLE_URL", "serve's public address, for links in summaries"),
 )
 
@@ -131,6 +135,7 @@ class Settings:
     ecs_metadata_uri: str | None = None
     log_group: str | None = None
     log_stream_prefix: str | None = None
+    progress_every_s: float = 10.0
     log_level: str = "info"
     log_format: str | None = None
     console_url: str | None = None
@@ -185,6 +190,7 @@ def settings(environ: Mapping[str, str] | None = None) -> Settings:
         ecs_metadata_uri=reader.text("ECS_CONTAINER_METADATA_URI_V4"),
         log_group=reader.text("LOG_GROUP"),
         log_stream_prefix=reader.text("LOG_STREAM_PREFIX"),
+        progress_every_s=reader.number("PROGRESS_EVERY", 10.0, least=0.5),
         log_level=reader.choice("LOG_LEVEL", "info", "debug", "info", "warning", "error"),
         log_format=reader.choice("LOG_FORMAT", "", "json", "text") or None,
         console_url=reader.url("CONSOLE_URL", "https", "http"),

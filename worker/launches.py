@@ -128,6 +128,8 @@ class Full:
     run_id: str
     why: str
     live: tuple[Launch, ...] = field(default=(), repr=False)
+    overlaps: bool = False
+    """Whether another run has the lease: a task would find the same, and end as `overlapped`."""
 
     def __str__(self) -> str:
         return f"no room for {self.run_id}: {self.why}"
@@ -220,7 +222,7 @@ def decide(asked: Asked, facts: Facts) -> Reservation:
         return Reserved(replace(last, request=asked.request, reserved_at=facts.now), taken_up=True)
     if known := _known(asked, facts):
         return known
-    restarts = last.restarts if last else 0
+    restarts = _restarts(last)
     if asked.restart and restarts >= MOST_RESTARTS:
         return Refused((f"{run_id} was started again by itself {restarts} times: look why it ends before it is done",))
     if full := _full(asked, facts.live):
@@ -241,6 +243,13 @@ def decide(asked: Asked, facts: Facts) -> Reservation:
     )
 
 
+def _restarts(last: Launch | None) -> int:
+    """Count the starts by itself so far: one of which no task came is none, or a quarter of an hour without capacity used them up."""
+    if last is None:
+        return 0
+    return last.restarts - (last.state == FAILED and last.request.get("trigger") == "resume")
+
+
 def _known(asked: Asked, facts: Facts) -> Known | None:
     last, succeeded = facts.last, Verdict.SUCCEEDED.word
     arn = last.task_arn if last else None
@@ -251,7 +260,7 @@ def _known(asked: Asked, facts: Facts) -> Known | None:
     begun = facts.status or (OVER if last and last.state == OVER else None)
     if begun and not (asked.again or asked.restart):
         return Known(asked.run_id, begun, arn)
-    if asked.after is not None and last is not None and last.number != asked.after:
+    if asked.after is not None and last is not None and last.state != FAILED and last.number != asked.after:
         return Known(asked.run_id, last.state, arn)
     return None
 
@@ -259,7 +268,9 @@ def _known(asked: Asked, facts: Facts) -> Known | None:
 def _full(asked: Asked, live: Sequence[Launch]) -> Full | None:
     same = tuple(launch for launch in live if launch.lease == asked.lease)
     if same:
-        return Full(asked.run_id, f"{same[0].run_id} is live, and they share the lease {asked.lease!r}", same)
+        return Full(
+            asked.run_id, f"{same[0].run_id} is live, and they share the lease {asked.lease!r}", same, overlaps=True
+        )
     of_job = tuple(launch for launch in live if launch.job == asked.job and launch.dry_run == asked.dry_run)
     if len(of_job) >= asked.most_of_job:
         cap = f"{len(of_job)} of at most {asked.most_of_job} tasks of {asked.job} (max_tasks) are live"

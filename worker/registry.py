@@ -1,6 +1,7 @@
 """Find the jobs: one file in `jobs/`, one class in it, checked before anything runs."""
 
 import inspect
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from difflib import get_close_matches
@@ -33,6 +34,12 @@ def names() -> list[str]:
     place = folder()
     files = place.glob("*.py") if place else ()
     return sorted(file.stem.replace("_", "-") for file in files if not file.stem.startswith("_"))
+
+
+def purpose(job: type[Job[Any]]) -> str:
+    """Give the first line of the job file's docstring."""
+    doc = (sys.modules[job.__module__].__doc__ or job.__doc__ or "").strip()
+    return doc.splitlines()[0] if doc else ""
 
 
 def load(name: str, also: Sequence[str] = ()) -> type[Job[Any]]:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from worker.tally import Tally
 
@@ -88,6 +88,20 @@ class RunView:
         return self.status in (PENDING, RUNNING)
 
 
+class Place(NamedTuple):
+    """A run's place among all runs, newest first: where a page of them ends."""
+
+    created_at: datetime
+    run_id: str
+
+
+class RunPage(NamedTuple):
+    """Some runs, newest first, and where the next of them begin; None: there are no more."""
+
+    runs: list[RunView]
+    next: Place | None
+
+
 class Reader(Protocol):
     """Answers questions about runs; it changes nothing."""
 
@@ -95,12 +109,23 @@ class Reader(Protocol):
         """Give a run with all its attempts; None where there is none of that name."""
         ...
 
-    async def holder(self, job: str) -> RunView | None:
-        """Give the run that holds the job's lease now."""
+    async def scope_hash(self, run_id: str) -> str | None:
+        """Give what tells a run's scope from another, secret fields included: nothing to be shown."""
+        ...
+
+    async def holder(self, lease: str) -> RunView | None:
+        """Give the run that holds this lease now: what `lease_of` names."""
         ...
 
     async def latest(self, job: str | None, limit: int) -> list[RunView]:
         """Give the latest runs, of one job or of all, newest first."""
+        ...
+
+    async def page(self, job: str | None, status: str | None, before: Place | None, limit: int) -> RunPage:
+        """Give the next runs before a place (None: the latest), of one job or of all, in one status or in any.
+
+        There may be fewer of them than asked for, and more behind them all the same: `next` tells.
+        """
         ...
 
     async def latest_unfinished(self, job: str) -> RunView | None:
@@ -115,8 +140,8 @@ class Reader(Protocol):
         """Give the run of the whole job that succeeded last, of those that were begun since then."""
         ...
 
-    async def dead_letters(self, run_id: str, limit: int) -> list[LetterView]:
-        """Give a run's failed records in the order of their keys."""
+    async def dead_letters(self, run_id: str, limit: int, after: list[Any] | None = None) -> list[LetterView]:
+        """Give a run's failed records in the order of their keys, those behind a key."""
         ...
 
 

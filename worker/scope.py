@@ -17,10 +17,12 @@ from worker.mask import MASK, Mask
 
 S = TypeVar("S", bound="Scope")
 
-RESERVED = ("dry_run", "max_records", "run_key", "wait")
+RESERVED = ("dry_run", "max_records", "max_affected", "run_key", "wait")
 """What stands beside the scope fields in a POST body: no field of a job may be named so."""
 
-Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
+Secret = Annotated[
+    str, msgspec.Meta(extra={"secret": True}, extra_json_schema={"format": "password", "writeOnly": True})
+]
 """A text that no log, summary, message or table may show."""
 
 

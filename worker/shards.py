@@ -14,6 +14,7 @@ from worker.errors import Faults
 from worker.events import ErrorGroup, Progress, ShardEnd, Start, Summary
 from worker.limits import Limits, Rate
 from worker.mask import MASK
+from worker.runs import PENDING
 from worker.scope import as_flags
 from worker.tally import Tally
 from worker.verdict import Verdict
@@ -207,7 +208,8 @@ def next_command(whole: Whole, verdict: Verdict, shards: int) -> str | None:
 def _end(shard: Rested, of: int) -> ShardEnd:
     known = {verdict.word: verdict for verdict in Verdict}
     verdict = known.get(shard.status, Verdict.INTERRUPTED)  # pending: it never began
-    return ShardEnd(shard=f"{shard.number}/{of}", verdict=verdict, detail=shard.detail, tally=shard.tally)
+    detail = "it never began" if shard.status == PENDING else shard.detail
+    return ShardEnd(shard=f"{shard.number}/{of}", verdict=verdict, detail=detail, tally=shard.tally)
 
 
 def _detail(verdict: Verdict, ends: Sequence[ShardEnd]) -> str:

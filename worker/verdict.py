@@ -17,6 +17,12 @@ class Verdict(Enum):
     LEASE_LOST = ("lost its lease", 3, "a newer attempt took over; this one wrote nothing more")
     INTERRUPTED = ("interrupted", 75, "stopped before the end; start the same run again and it goes on")
 
+    def __new__(cls, word: str, exit_code: int, meaning: str) -> "Verdict":
+        """Take the word for its value, which is what JSON gets."""
+        member = object.__new__(cls)
+        member._value_ = word
+        return member
+
     def __init__(self, word: str, exit_code: int, meaning: str) -> None:
         self.word = word
         self.exit_code = exit_code

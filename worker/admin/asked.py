@@ -1,4 +1,4 @@
-"""What a caller asks for: read from the request, and checked by the job's own model."""
+"""What a caller asks for: read from the request's body, and checked by the job's own model."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from worker import run_key
 from worker.admin.problems import Problem
+from worker.claim import Selection, lease_of
 from worker.errors import Faults
 from worker.job import Job
 from worker.scope import RESERVED, Scope, parse, variables
@@ -23,6 +24,7 @@ T = TypeVar("T")
 _OPTIONS: dict[str, Any] = {
     "dry_run": bool,
     "max_records": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
+    "max_affected": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
     "run_key": str | None,
     "wait": bool | Annotated[float, msgspec.Meta(ge=0, le=LONGEST_WAIT_S)],
 }
@@ -40,26 +42,47 @@ class Asked:
     """The scope as a child process gets it."""
     dry_run: bool = False
     max_records: int | None = None
+    max_affected: int | None = None
+    replay: Selection | None = None
+    """Work on these dead letters of the run, and on nothing else."""
+    shards: int | None = None
+    """How many parts the run was divided into, if it was."""
     wait_s: float = 0.0
+    started_by: str | None = None
+    """Who asks: the name of the token."""
+    correlation_id: str | None = None
+    """The name of the request."""
 
     @property
     def run_id(self) -> str:
         """Give the run's name everywhere: `job:run-key`."""
         return f"{self.job.name}:{self.run_key}"
 
+    @property
+    def lease(self) -> str:
+        """Name what only one run may hold at a time."""
+        return lease_of(self.job.name, self.scope if self.job.one_per_scope else None, dry_run=self.dry_run)
+
 
 async def read(request: Request, job: type[Job[Any]]) -> Asked:
     """Read what the request asks of a job; raises Problem naming everything that is wrong with it."""
-    return asked(job, _decoded(await _body(request)), request.headers.get("idempotency-key"))
+    return asked(job, await values_of(request), request.headers.get("idempotency-key"))
+
+
+async def values_of(request: Request) -> dict[str, Any]:
+    """Read a body: a JSON object, or nothing. Raises Problem."""
+    return _decoded(await _body(request))
 
 
 def asked(job: type[Job[Any]], values: Mapping[str, Any], header_key: str | None = None) -> Asked:
     """Check the values of a body, and the key of the header, against the job; raises Problem with all faults."""
-    faults = _unknown(job.Scope, values)
-    options = {name: _tried(faults, _option, name, values[name]) for name in _OPTIONS if name in values}
-    key = _tried(faults, _key, options, header_key)
-    scope = _tried(faults, parse, job.Scope, {name: values[name] for name in _fields(job.Scope) if name in values})
-    texts = _tried(faults, variables, scope) if scope is not None else None
+    faults = unknown(values, [*_fields(job.Scope), *_OPTIONS])
+    options = {name: tried(faults, option, name, values[name], _OPTIONS[name]) for name in _OPTIONS if name in values}
+    if options.get("max_affected") and job.write is None:
+        faults.append(f"max_affected={options['max_affected']}: {job.name} writes no results that could be counted")
+    key = tried(faults, _key, options, header_key)
+    scope = tried(faults, parse, job.Scope, {name: values[name] for name in _fields(job.Scope) if name in values})
+    texts = tried(faults, variables, scope) if scope is not None else None
     if faults or scope is None or texts is None or key is None:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{job.name} cannot be started like this", errors=faults)
     return Asked(
@@ -69,7 +92,8 @@ def asked(job: type[Job[Any]], values: Mapping[str, Any], header_key: str | None
         variables=texts,
         dry_run=bool(options.get("dry_run")),
         max_records=options.get("max_records"),
-        wait_s=_wait_s(options.get("wait") or False),
+        max_affected=options.get("max_affected"),
+        wait_s=seconds(options.get("wait") or False),
     )
 
 
@@ -97,7 +121,7 @@ def _decoded(body: bytes) -> dict[str, Any]:
     return values
 
 
-def _tried(faults: list[str], check: Callable[..., T], *values: Any) -> T | None:
+def tried(faults: list[str], check: Callable[..., T], *values: Any) -> T | None:
     """Give what a check gives, or note its faults: they are answered all at once."""
     try:
         return check(*values)
@@ -106,9 +130,10 @@ def _tried(faults: list[str], check: Callable[..., T], *values: Any) -> T | None
         return None
 
 
-def _option(name: str, value: Any) -> Any:
+def option(name: str, value: Any, kind: Any) -> Any:
+    """Check a value beside the scope. Raises Faults."""
     try:
-        return msgspec.convert(value, _OPTIONS[name])
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise Faults([f"{name}={value!r}: {str(error)[:1].lower()}{str(error)[1:]}"]) from error
 
@@ -121,14 +146,14 @@ def _key(options: Mapping[str, Any], in_header: str | None) -> str:
     return run_key.choose(given, dry_run=bool(options.get("dry_run")), max_records=options.get("max_records"))
 
 
-def _unknown(model: type[Scope], values: Mapping[str, Any]) -> list[str]:
-    known = [*_fields(model), *_OPTIONS]
-    unknown = [(name, get_close_matches(name, known, 1)) for name in values if name not in known]
+def unknown(values: Mapping[str, Any], known: list[str]) -> list[str]:
+    """Name the values that mean nothing, each with what it might have been."""
+    found = [(name, get_close_matches(name, known, 1)) for name in values if name not in known]
     return [
         f"no field {name[:100]!r}; did you mean {near[0]!r}?"
         if near
         else f"no field {name[:100]!r}; there are {', '.join(known)}"
-        for name, near in unknown
+        for name, near in found
     ]
 
 
@@ -136,5 +161,6 @@ def _fields(model: type[Scope]) -> list[str]:
     return [known.name for known in msgspec.structs.fields(model)]
 
 
-def _wait_s(wait: bool | float) -> float:
+def seconds(wait: bool | float) -> float:
+    """Say in seconds how long is waited: an hour where it is only said that it is."""
     return (LONGEST_WAIT_S if wait else 0.0) if isinstance(wait, bool) else wait

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from worker.admin.asked import Asked
+from worker.admin.live import Line, Live
 from worker.mask import Mask
 from worker.runs import PENDING, RunView
 from worker.scope import secrets, shown
@@ -17,17 +18,9 @@ from worker.verdict import Verdict
 
 _LAST_LINES = 10
 _LONGEST = 1_000
+_EVERY_S = 10.0
 _WORDS = {verdict.word for verdict in Verdict}
 _ENDS = {verdict.exit_code: verdict for verdict in (Verdict.NOT_STARTED, Verdict.LEASE_LOST, Verdict.INTERRUPTED)}
-
-
-class _Line(msgspec.Struct):
-    """What is looked at in a log line: how the attempt ended, or why it did not begin."""
-
-    event: str = ""
-    verdict: str = ""
-    detail: str = ""
-    faults: list[str] = []
 
 
 class Child:
@@ -36,11 +29,13 @@ class Child:
     def __init__(self, asked: Asked, mask: Mask) -> None:
         self.asked = asked
         self.ended = asyncio.Event()
+        self.live = Live()
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._masks = (mask, Mask(secrets(asked.scope)))
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
-        self._said = _Line()
+        self._said = Line()
+        self._next_s = 0.0
         self.view = RunView(
             run_id=asked.run_id,
             job=asked.job.name,
@@ -68,15 +63,21 @@ class Child:
         if self._process and self._process.returncode is None:
             os.killpg(self._process.pid, signal.SIGKILL)
 
-    def hear(self, line: bytes) -> str:
-        """Note a line of its log and give it as text, secrets masked."""
+    def passes(self, line: Line | None) -> bool:
+        """Tell whether a line goes on to our own log: of its progress, which is asked for often here, one in ten seconds."""
+        if line is None or not line.is_progress:
+            return True
+        elapsed_s = line.elapsed_s or 0.0
+        due, self._next_s = elapsed_s >= self._next_s, max(self._next_s, elapsed_s // _EVERY_S * _EVERY_S + _EVERY_S)
+        return due
+
+    def hear(self, line: bytes) -> tuple[str, Line | None]:
+        """Note a line of its log; give it as text, secrets masked, and what was understood of it."""
         text = line.decode(errors="replace").rstrip()[:_LONGEST]
         for mask in self._masks:
             text = mask(text)
         self._last.append(text)
-        if line.startswith(b"{"):
-            self._understand(line)
-        return text
+        return text, self._understand(line) if line.startswith(b"{") else None
 
     def end(self, exit_code: int) -> None:
         """Note how the process ended: in its own words, else by its exit code."""
@@ -94,13 +95,15 @@ class Child:
 
     def unstartable(self, reason: str) -> None:
         """Note that there was no process at all."""
-        self._said = _Line(faults=[reason])
+        self._said = Line(faults=[reason])
         self.end(Verdict.NOT_STARTED.exit_code)
 
-    def _understand(self, line: bytes) -> None:
+    def _understand(self, line: bytes) -> Line | None:
         try:
-            said = msgspec.json.decode(line, type=_Line)
+            said = msgspec.json.decode(line, type=Line)
         except msgspec.DecodeError:
-            return  # a job's own line, of another shape
+            return None  # a job's own line, of another shape
+        self.live.hear(said)
         if said.verdict in _WORDS or (said.event == Verdict.NOT_STARTED.word and said.faults):
             self._said = said
+        return said

@@ -8,21 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 
 from worker.admin.asked import Asked
 from worker.admin.child import Child
-from worker.errors import Transient
+from worker.errors import Permanent, Transient
 from worker.mask import Mask
+from worker.runs import RunView
 from worker.scope import variable
 
 _KEPT = 200
 """Ended children whose last words are remembered."""
 
 _LONGEST_LINE = 2**20
-_NOT_FOR_CHILDREN = ("ADMIN_TOKEN_HASHES",)
+_NOT_FOR_CHILDREN = ("ADMIN_TOKEN_HASHES", "STARTED_BY", "CORRELATION_ID", "SCHEDULED_TIME")
+_PROGRESS_S = "2"
+"""How often a run says how far it is, for who looks on."""
 
 _log = logging.getLogger("worker.admin")
 
 
 class Full(Transient):
     """No further run can be started on this server now."""
+
+
+class Unfit(Permanent):
+    """This server starts no runs of that kind."""
 
 
 def _to_stdout(line: bytes) -> None:
@@ -73,6 +80,14 @@ class Children:
         life.add_done_callback(self._lives.discard)
         return child
 
+    async def stop(self, run: RunView) -> bool:
+        """Ask a live run to stop; tell whether its process is one of ours."""
+        child = self._children.get(run.run_id)
+        if child is None or child.ended.is_set():
+            return False
+        child.stop()
+        return True
+
     async def close(self, timeout_s: float) -> None:
         """Stop all children as the container would be: SIGTERM, their stop timeout, SIGKILL."""
         self.closing.set()
@@ -89,8 +104,7 @@ class Children:
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._argv,
-                child.asked.job.name,
-                *_flags(child.asked),
+                *_arguments(child.asked),
                 env=self._environment(child.asked),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -118,9 +132,10 @@ class Children:
                 continue
             if not line:
                 return
-            text = child.hear(line)
+            text, understood = child.hear(line)
             if line.startswith(b"{"):
-                self._say(line)
+                if child.passes(understood):
+                    self._say(line)
             else:
                 _log.warning("run printed", extra={"run_id": child.asked.run_id, "line": text})
 
@@ -128,7 +143,9 @@ class Children:
         """Give our environment and the run's own; a scope of ours must not narrow it."""
         fields = {variable(name) for name in asked.scope.__struct_fields__}
         kept = {name: value for name, value in self._environ.items() if name not in {*fields, *_NOT_FOR_CHILDREN}}
-        return {**kept, **asked.variables, "RUN_KEY": asked.run_key, "LOG_FORMAT": "json"}
+        said = {"STARTED_BY": asked.started_by, "CORRELATION_ID": asked.correlation_id}
+        ours = {"RUN_KEY": asked.run_key, "TRIGGER": "admin", "LOG_FORMAT": "json", "PROGRESS_EVERY": _PROGRESS_S}
+        return {**kept, **asked.variables, **{name: value for name, value in said.items() if value}, **ours}
 
     def _forget(self) -> None:
         ended = [run_id for run_id, child in self._children.items() if child.ended.is_set()]
@@ -136,7 +153,15 @@ class Children:
             del self._children[run_id]
 
 
-def _flags(asked: Asked) -> list[str]:
+def _arguments(asked: Asked) -> list[str]:
     """Say what is no scope; the scope goes by the environment, which `ps` does not show."""
-    most = ["--max-records", str(asked.max_records)] if asked.max_records is not None else []
-    return (["--dry-run"] if asked.dry_run else []) + most
+    most = _flag("--max-affected", asked.max_affected)
+    if asked.replay is not None:
+        selected = [*_flag("--error", asked.replay.error), *_flag("--key", asked.replay.key)]
+        return ["replay", *selected, *most, "--", asked.run_id]
+    bound = [*_flag("--max-records", asked.max_records), *_flag("--shards", asked.shards)]
+    return [asked.job.name, *(["--dry-run"] if asked.dry_run else []), *bound, *most]
+
+
+def _flag(name: str, value: object) -> list[str]:
+    return [] if value is None else [f"{name}={value}"]

@@ -1,11 +1,15 @@
 """What the admin API needs of others: to look at runs, and somebody who carries those that it starts."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from worker.admin.asked import Asked
-from worker.runs import RunView
+from worker.admin.live import Live
+from worker.runs import LetterView, Place, RunPage, RunView
+
+Blocks = Callable[[Mapping[str, Any]], list[Any]]
+"""Gives the summary of a run, as it is stored, as the blocks of the message in Slack."""
 
 
 class Runs(Protocol):
@@ -15,8 +19,20 @@ class Runs(Protocol):
         """Find the run `job:run-key`."""
         ...
 
-    async def holder(self, job: str) -> RunView | None:
-        """Find the live run that holds the job's lease now."""
+    async def scope_hash(self, run_id: str) -> str | None:
+        """Give what tells a run's scope from another, secret fields included: nothing to be shown."""
+        ...
+
+    async def holder(self, lease: str) -> RunView | None:
+        """Find the live run that holds this lease now."""
+        ...
+
+    async def page(self, job: str | None, status: str | None, before: Place | None, limit: int) -> RunPage:
+        """Give the next runs before a place, newest first."""
+        ...
+
+    async def dead_letters(self, run_id: str, limit: int, after: list[Any] | None = None) -> list[LetterView]:
+        """Give a run's failed records in the order of their keys, those behind a key."""
         ...
 
 
@@ -31,6 +47,11 @@ class Started(Protocol):
     @property
     def view(self) -> RunView:
         """Give what is known."""
+        ...
+
+    @property
+    def live(self) -> Live:
+        """Give what its process says while it works."""
         ...
 
     @property
@@ -55,6 +76,10 @@ class Carrier(Protocol):
 
     def start(self, asked: Asked) -> Started:
         """Start a run; raises Full where no more may go on here."""
+        ...
+
+    async def stop(self, run: RunView) -> bool:
+        """Ask a live run to stop; False where it is not ours to stop. Raises WorkerError where that could not be asked."""
         ...
 
     async def close(self, timeout_s: float) -> None:

@@ -60,9 +60,7 @@ async def refused(request: Request, error: Exception) -> Response:
     """Answer what the routing refused: no such path, no such method."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    detail = (
-        f"{request.method} {request.url.path} is not served here: POST /admin/<job>, GET /admin/runs/<job>:<run key>"
-    )
+    detail = f"{request.method} {request.url.path} is not served here: GET /admin/openapi.json says what is"
     return await problem(request, Problem(status, detail, headers=error.headers))
 
 

@@ -1,46 +1,47 @@
-"""The API's paths: POST /admin/<job> starts a run, GET /admin/runs/<id> tells of it."""
+"""The API's paths below /admin, and who answers them."""
 
-import logging
 from collections.abc import Mapping
-from difflib import get_close_matches
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.middleware import Middleware
 from starlette.routing import Mount, Route, Router
 
-from worker.admin.asked import Asked, read
+from worker.admin.acts import Acts
 from worker.admin.assets import console
 from worker.admin.bearer import Bearer
-from worker.admin.ports import Carrier, Runs
-from worker.admin.problems import Problem, answer, away, broken, problem, refused
-from worker.admin.starts import Starts, document
+from worker.admin.looks import Looks
+from worker.admin.ports import Blocks, Carrier, Runs
+from worker.admin.problems import Problem, away, broken, problem, refused
+from worker.admin.requests import Named
+from worker.admin.starts import Starts
 from worker.admin.tokens import Tokens
 from worker.errors import DatabaseAway, Faults, Transient
 from worker.job import Job
-from worker.runs import RunView
-from worker.scope import RESERVED, shown
-from worker.verdict import Verdict
-
-_log = logging.getLogger("worker.admin")
+from worker.scope import RESERVED
 
 
 def app(
-    jobs: Mapping[str, type[Job[Any]]], runs: Runs, children: Carrier, tokens: Tokens, *, starts_a_minute: int = 30
+    jobs: Mapping[str, type[Job[Any]]],
+    runs: Runs,
+    carrier: Carrier,
+    tokens: Tokens,
+    *,
+    blocks: Blocks = lambda summary: [],
+    environ: Mapping[str, str] | None = None,
+    starts_a_minute: int = 30,
 ) -> Starlette:
-    """Build the API over these jobs; raises Faults where a job's scope has a field that the API keeps for itself."""
+    """Build the API over these jobs; raises Faults where a job's scope has a field that the API keeps for itself.
+
+    `environ` is what runs get of this server's environment: what a job lacks there is said of it.
+    """
     _check(jobs)
-    paths = _Paths(jobs, Starts(runs, children, starts_a_minute))
-    router = Router(
-        [Route("/runs/{run_id}", paths.run, methods=["GET"]), Route("/{job}", paths.start, methods=["POST"])],
-        redirect_slashes=False,
-    )
+    starts = Starts(runs, carrier, starts_a_minute)
+    looks = Looks(jobs, runs, starts, carrier, blocks, environ)
     application = Starlette(
-        routes=[Mount("/admin", Bearer(router, tokens)), *console()],
+        routes=[Mount("/admin", Bearer(_router(looks, Acts(jobs, starts, carrier, looks)), tokens)), *console()],
+        middleware=[Middleware(Named)],
         exception_handlers={
             Problem: problem,
             HTTPException: refused,
@@ -53,63 +54,19 @@ def app(
     return application
 
 
-class _Paths:
-    """Answer the requests that were let in."""
-
-    def __init__(self, jobs: Mapping[str, type[Job[Any]]], starts: Starts) -> None:
-        self._jobs = jobs
-        self._starts = starts
-
-    async def start(self, request: Request) -> Response:
-        asked = await read(request, self._job(request.path_params["job"]))
-        known = await self._starts.start(asked)
-        if known is None:
-            _audit(request, asked)
-        view = await self._starts.wait(asked.run_id, asked.wait_s) if asked.wait_s or known is None else known
-        assert view is not None, "what was started here is known here"
-        if known is not None or not view.live:
-            _refuse_failed_start(view)
-            return answer(HTTPStatus.OK, document(view))
-        return answer(HTTPStatus.ACCEPTED, document(view), {"Location": _location(request, view)})
-
-    async def run(self, request: Request) -> Response:
-        run_id = request.path_params["run_id"]
-        view = await self._starts.look(run_id)
-        if view is None:
-            raise Problem(HTTPStatus.NOT_FOUND, f"no run {run_id!r}; a run's id is <job>:<run key>")
-        return answer(HTTPStatus.OK, document(view))
-
-    def _job(self, name: str) -> type[Job[Any]]:
-        if name in self._jobs:
-            return self._jobs[name]
-        near = get_close_matches(name, self._jobs, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(self._jobs)) or 'none'}"
-        raise Problem(HTTPStatus.NOT_FOUND, f"no job {name!r}; {hint}")
-
-
-def _refuse_failed_start(view: RunView) -> None:
-    """Say what became of the start where it came to nothing: another run was faster, or the attempt could not begin."""
-    if view.status == Verdict.OVERLAPPED.word:
-        raise Problem(HTTPStatus.CONFLICT, view.detail or Verdict.OVERLAPPED.meaning, run=document(view))
-    if view.status == Verdict.NOT_STARTED.word:
-        detail = f"{view.run_id} could not start"
-        raise Problem(HTTPStatus.BAD_GATEWAY, detail, errors=view.faults, run=document(view))
-
-
-def _audit(request: Request, asked: Asked) -> None:
-    fields = {
-        "token": request.state.token,
-        "job": asked.job.name,
-        "run_id": asked.run_id,
-        "scope": shown(asked.scope),
-        "dry_run": asked.dry_run,
-        "max_records": asked.max_records,
-    }
-    _log.info("run started by request", extra=fields)
-
-
-def _location(request: Request, view: RunView) -> str:
-    return f"{request.scope['root_path']}/runs/{quote(view.run_id, safe=':+~')}"
+def _router(looks: Looks, acts: Acts) -> Router:
+    run = "/runs/{run_id:path}"
+    routes = [
+        Route("/jobs", looks.jobs, methods=["GET"]),
+        Route("/runs", looks.runs, methods=["GET"]),
+        Route(f"{run}/stop", acts.stop, methods=["POST"]),
+        Route(f"{run}/resume", acts.resume, methods=["POST"]),
+        Route(f"{run}/replay", acts.replay, methods=["POST"]),
+        Route(f"{run}/dead-letters", looks.letters, methods=["GET"]),
+        Route(run, looks.run, methods=["GET"]),
+        Route("/{job}", acts.start, methods=["POST"]),
+    ]
+    return Router(routes, redirect_slashes=False)
 
 
 def _check(jobs: Mapping[str, type[Job[Any]]]) -> None:

@@ -2,23 +2,24 @@
 
 import asyncio
 import contextlib
+import hashlib
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
 
-import msgspec
 from aiolimiter import AsyncLimiter
 
 from worker.admin.asked import Asked
-from worker.admin.children import Full
+from worker.admin.children import Full, Unfit
+from worker.admin.documents import listed
 from worker.admin.ports import Carrier, Runs, Started
 from worker.admin.problems import Problem
 from worker.errors import DatabaseAway, Transient
 from worker.runs import PENDING, RunView
-from worker.scope import shown
+from worker.scope import whole
 from worker.verdict import Verdict
 
 _POLL_S = 1.0
@@ -44,15 +45,30 @@ class Starts:
         """Start the run and give None; or give the same run, going on or finished. Raises Problem where neither may be."""
         async with self._turns[asked.job.name]:
             known = await self.look(asked.run_id)
-            if known is not None and _answers(known, asked):
+            if known is not None and await self._answers(known, asked):
                 return known
-            await self._refuse_second(asked)
-            await self._permit()
-            try:
-                self._children.start(asked)
-            except Full as error:
-                raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "10"}) from error
+            await self._begin(asked)
             return None
+
+    async def again(self, job: str, run_id: str, ask: Callable[[RunView, str | None], Asked]) -> Asked:
+        """Take up a run that is known: `ask` gets it with the hash of its scope. Raises Problem where there is none, or it may not be."""
+        async with self._turns[job]:
+            known = await self.look(run_id)
+            if known is None:
+                raise no_run(run_id)
+            asked = ask(known, await self._runs.scope_hash(run_id))
+            await self._begin(asked)
+            return asked
+
+    async def _begin(self, asked: Asked) -> None:
+        await self._refuse_second(asked)
+        await self._permit()
+        try:
+            self._children.start(asked)
+        except Full as error:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": "10"}) from error
+        except Unfit as error:
+            raise Problem(HTTPStatus.CONFLICT, str(error)) from error
 
     async def look(self, run_id: str) -> RunView | None:
         """Give the run as the store and its process here tell of it together."""
@@ -85,11 +101,29 @@ class Starts:
                 await asyncio.wait_for(event.wait(), pause)
 
     async def _refuse_second(self, asked: Asked) -> None:
-        """Refuse a second run of the job beside the one that goes on, here or elsewhere."""
-        ours = [child.view for child in self._children.live if child.asked.job.name == asked.job.name]
-        holder = ours[0] if ours else await self._runs.holder(asked.job.name)
+        """Refuse a second run beside the one that has the lease, here or elsewhere."""
+        ours = [child.view for child in self._children.live if child.asked.lease == asked.lease]
+        holder = ours[0] if ours else await self._runs.holder(asked.lease)
         if holder is not None and holder.run_id != asked.run_id:
-            raise _conflict(holder, f"is going on, and {asked.job.name} runs once at a time")
+            once = "once at a time for each scope" if asked.job.one_per_scope else "once at a time"
+            raise _conflict(holder, f"is going on, and {asked.job.name} runs {once}")
+
+    async def _answers(self, known: RunView, asked: Asked) -> bool:
+        """Tell whether the known run is the answer; one that came to nothing, or not to its end, may be started again."""
+        if known.status in _NOTHING:
+            return False
+        if not await self._is_scope_of(known, asked):
+            raise _conflict(known, "has another scope, and a run key names one scope: take another key")
+        if known.dry_run != asked.dry_run:
+            raise _conflict(known, f"is a {'dry' if known.dry_run else 'real'} run: take another key")
+        return known.live or known.status in _OVER
+
+    async def _is_scope_of(self, known: RunView, asked: Asked) -> bool:
+        """Compare whole scopes: two that differ in a secret field look the same."""
+        child = self._children.find(known.run_id)
+        if child is not None:
+            return whole(child.asked.scope) == whole(asked.scope)
+        return await self._runs.scope_hash(known.run_id) in (None, hashlib.sha256(whole(asked.scope)).hexdigest())
 
     async def _permit(self) -> None:
         if not self._permits.has_capacity():
@@ -98,26 +132,13 @@ class Starts:
         await self._permits.acquire()
 
 
-def document(view: RunView) -> dict[str, Any]:
-    """Give a run's JSON form."""
-    result: dict[str, Any] = msgspec.to_builtins(view)
-    return result
-
-
-def _answers(known: RunView, asked: Asked) -> bool:
-    """Tell whether the known run is the answer; one that came to nothing, or not to its end, may be started again."""
-    if known.status in _NOTHING:
-        return False
-    scope = msgspec.json.decode(msgspec.json.encode(shown(asked.scope)))
-    if known.scope != scope:
-        raise _conflict(known, "has another scope, and a run key names one scope: take another key")
-    if known.dry_run != asked.dry_run:
-        raise _conflict(known, f"is a {'dry' if known.dry_run else 'real'} run: take another key")
-    return known.live or known.status in _OVER
+def no_run(run_id: str) -> Problem:
+    """Say that there is no such run."""
+    return Problem(HTTPStatus.NOT_FOUND, f"no run {run_id[:200]!r}; a run's id is <job>:<run key>")
 
 
 def _conflict(known: RunView, why: str) -> Problem:
-    return Problem(HTTPStatus.CONFLICT, f"{known.run_id} {why}", run=document(known))
+    return Problem(HTTPStatus.CONFLICT, f"{known.run_id} {why}", run=listed(known))
 
 
 def _latest(found: RunView | None, child: Started | None) -> RunView | None:
@@ -129,6 +150,8 @@ def _latest(found: RunView | None, child: Started | None) -> RunView | None:
     if not child.ended.is_set():
         return replace(found, status=PENDING, ended_at=None, exit_code=None, detail="", summary=None)
     told = child.view
+    if child.asked.replay is not None and told.status in _NOTHING:
+        return replace(found, faults=told.faults or (told.detail,))  # the run is what it was
     if told.status not in _NOTHING or _ended(found) > _ended(told):
         return found
     return replace(

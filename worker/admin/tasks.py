@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.admin.asked import Asked
-from worker.admin.children import Full
+from worker.admin.children import Full, Unfit
+from worker.admin.live import Live
 from worker.errors import WorkerError
 from worker.launches import Answer, Known, Launched
 from worker.runs import PENDING, RunView
@@ -15,6 +16,8 @@ from worker.scope import encode, shown
 from worker.verdict import Verdict
 
 Launch = Callable[[Mapping[str, Any]], Awaitable[Answer]]
+StopTask = Callable[[str, str], Awaitable[None]]
+"""Has ECS stop a task, for a reason."""
 
 _KEPT = 200
 """Starts that are remembered, for what the run store does not know yet."""
@@ -26,6 +29,10 @@ class Starting:
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
         self.ended = asyncio.Event()
+        self.live = Live()
+        """Says nothing: only the task's own log has it."""
+        self.tasks: list[str] = []
+        """The tasks that were started, as far as is known here."""
         self.view = RunView(
             run_id=asked.run_id,
             job=asked.job.name,
@@ -52,9 +59,9 @@ class Starting:
 class Tasks:
     """Start runs by the launcher, which keeps the caps."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, stop_task: StopTask) -> None:
         self.closing = asyncio.Event()
-        self._launch = launch
+        self._launch, self._stop_task = launch, stop_task
         self._starts: dict[str, Starting] = {}
         self._lives: set[asyncio.Task[None]] = set()
 
@@ -71,6 +78,9 @@ class Tasks:
         """Start a run; how that went is the start's to tell."""
         if self.closing.is_set():
             raise Full("this server is being stopped: start the run elsewhere, or here when it is back")
+        if asked.replay is not None or asked.max_affected is not None:
+            word = "dead letters are replayed" if asked.replay is not None else "max_affected is raised"
+            raise Unfit(f"{word} by a process, not by a task: a server without --ecs does it, and python -m worker")
         self._starts.pop(asked.run_id, None)
         for oldest in list(self._starts)[: -_KEPT + 1]:
             del self._starts[oldest]
@@ -80,6 +90,15 @@ class Tasks:
         life.add_done_callback(self._lives.discard)
         return start
 
+    async def stop(self, run: RunView) -> bool:
+        """Have ECS stop the tasks that work on a run; tell whether there were any."""
+        start = self._starts.get(run.run_id)
+        attempts = [each.attempts[-1] for each in (run, *run.parts) if each.live and each.attempts]
+        arns = {attempt.task_arn for attempt in attempts if attempt.task_arn} or set(start.tasks if start else ())
+        for arn in arns:
+            await self._stop_task(arn, "stopped by request")
+        return bool(arns)
+
     async def close(self, timeout_s: float) -> None:
         """Wait for the launcher's answers; the tasks go on."""
         self.closing.set()
@@ -88,11 +107,23 @@ class Tasks:
 
     async def _place(self, start: Starting) -> None:
         asked = start.asked
-        values = {"job": asked.job.name, "run_key": asked.run_key, "scope": encode(asked.scope), "trigger": "admin"}
+        values = {
+            "job": asked.job.name,
+            "run_key": asked.run_key,
+            "scope": encode(asked.scope),
+            "trigger": "admin",
+            "started_by": asked.started_by,
+            "dry_run": asked.dry_run,
+            "max_records": asked.max_records,
+        }
+        shards = [f"{number}/{asked.shards}" for number in range(1, asked.shards + 1)] if asked.shards else [None]
         try:
-            answer = await self._launch({**values, "dry_run": asked.dry_run, "max_records": asked.max_records})
-            if not isinstance(answer, (Launched, Known)):
-                start.failed(str(answer))
+            for shard in shards:
+                answer = await self._launch({**values, "shard": shard})
+                if isinstance(answer, Launched):
+                    start.tasks.append(answer.task_arn)
+                elif not isinstance(answer, Known):
+                    start.failed(str(answer))
         except WorkerError as error:
             start.failed(str(error))
         finally:

@@ -39,7 +39,7 @@ def body(text: str) -> Any:
     """Read a message's body; one that is no JSON stays the text that it is, which asks for nothing."""
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text
 
 
@@ -47,7 +47,7 @@ def _scheduled(event: Event) -> dict[str, Any]:
     """Read the event of a scheduled rule (Amazon EventBridge User Guide): the rule is named after its job, its time is the run key."""
     try:
         name, time = event["resources"][0].rpartition("/")[2], event["time"]
-    except (KeyError, IndexError, AttributeError) as error:
+    except (KeyError, IndexError, AttributeError, TypeError) as error:
         raise Faults([f"a scheduled event names its rule in resources, and its time: {error!r} is missing"]) from error
     known = {"job": name, "run_key": time, "scheduled_time": time}
     return {**known, "trigger": "rule", "started_by": f"rule/{name}"}
@@ -62,6 +62,8 @@ def _created(event: Event, names: Iterable[str], load: Load) -> list[dict[str, A
         key, version, sequencer = thing["key"], thing.get("version-id"), thing.get("sequencer", "")
     except (KeyError, TypeError) as error:
         raise Faults([f"an S3 event names bucket and object in its detail: {error!r} is missing"]) from error
+    if not isinstance(key, str):
+        raise Faults([f"an S3 event's object has a key, which {key!r:.100} is not"])
     named = msgspec.json.encode([bucket, key, version, sequencer])
     said = {
         "run_key": f"s3-{hashlib.sha256(named).hexdigest()[:32]}",  # the same event twice is the same run

@@ -95,6 +95,10 @@ class Launcher:
         mine = tuple(launch for launch in live if launch.job == job.name)
         return await self._launches.live() if mine and await self._heal(mine) else live
 
+    async def stop(self, task_arn: str, reason: str) -> None:
+        """Have ECS stop a task: SIGTERM, its stop timeout, SIGKILL. Raises Transient, Throttled or Permanent."""
+        await self._calls("ecs", "stop_task", cluster=self._cluster.name, task=task_arn, reason=reason)
+
     async def read(self, values: Mapping[str, Any], key: str | None = None) -> Request:
         """Check a request, with the scope that it refers to. Raises Faults."""
         if isinstance(values, Mapping) and isinstance(values.get("scope_ref"), str):

@@ -44,6 +44,11 @@ class Stopped:
         return self.environment.get("RUN_KEY") or None
 
     @property
+    def aside(self) -> str:
+        """Name the command that it ran instead of its job, such as `migrate`; empty for the job itself."""
+        return self.command[0] if self.command and self.command[0] != self.job else ""
+
+    @property
     def run_id(self) -> str | None:
         """Give the name of its run, or of the shard of it that it worked on; None where the worker made up a key."""
         return f"{self.job}:{self.run_key}{f'/{self.shard}' if self.shard else ''}" if self.run_key else None

@@ -122,7 +122,8 @@ def _why(task: Stopped, way: Way) -> str:
     code = "no exit code" if task.exit_code is None else f"exit code {task.exit_code}"
     heard = f" ({task.stop_code or 'no stop code'}, {code}{f': {task.reason}' if task.reason else ''})"
     do = larger(task) if way is endings.OUT_OF_MEMORY else way.do
-    return f"{task.job}: {way.what}{heard}{f'. What to do: {do}' if do else ''}"
+    who = f"{task.job} (the command {task.aside}, not the job)" if task.aside else task.job
+    return f"{who}: {way.what}{heard}{f'. What to do: {do}' if do else ''}"
 
 
 def larger(task: Stopped) -> str:

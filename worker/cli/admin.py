@@ -5,18 +5,22 @@ import asyncio
 import os
 import sys
 import types
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import uvloop
 
 from worker import registry
 from worker.cli.store import room
 from worker.environment import Settings, settings
 from worker.errors import Faults
+from worker.events import Summary
 from worker.mask import Mask
 from worker.report import logs
+from worker.report.slack_message import message
 from worker.signals import Signals
 from worker.stop import Stop
 
@@ -29,7 +33,7 @@ _FOR_ITSELF_S = 5.0
 
 def make_token(options: argparse.Namespace) -> int:
     """Make a token: its text is printed once, its hash goes into the configuration."""
-    made = _rooms()[0].make(options.name)
+    made = _rooms()[0].make(options.name, options.may, options.days)
     sys.stderr.write("The token; it is shown this once. Send it as: Authorization: Bearer …\n")
     sys.stdout.write(f"{made.token}\n")
     sys.stderr.write("Let serve know it, after any others with a comma between:\n")
@@ -56,10 +60,20 @@ async def _serve(options: argparse.Namespace, signals: Signals) -> None:
     jobs = {name: registry.load(name) for name in registry.names()}
     for_runs_s = max(2.0, found.stop_timeout_s - _FOR_ITSELF_S)
     async with store.serving(found) as runs, _carrier(options, found, mask, for_runs_s) as started:
-        application = routes.app(jobs, runs, started, accepted)
+        environ = None if options.ecs else os.environ
+        application = routes.app(jobs, runs, started, accepted, blocks=partial(_blocks, mask), environ=environ)
         listener = server.listen(options.host, options.port)
         await server.serve(application, started, listener, stop, for_runs_s)
     signals.ignore()
+
+
+def _blocks(mask: Mask, summary: Mapping[str, Any]) -> list[Any]:
+    """Give the message of a stored summary as Slack gets it; nothing for one that a former release has stored otherwise."""
+    try:
+        written = message(msgspec.convert(summary, Summary), mask)
+    except msgspec.ValidationError:
+        return []
+    return list(written.blocks) if written else []
 
 
 @asynccontextmanager
@@ -72,7 +86,7 @@ async def _carrier(
         from worker.cli.launching import launcher
 
         async with launcher(found) as opened:
-            yield tasks.Tasks(opened.launch)
+            yield tasks.Tasks(opened.launch, opened.stop)
         return
     # They plan their own stop by it, and must be done before this process is killed.
     environ = {**os.environ, "STOP_TIMEOUT": f"{for_runs_s:g}"}

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from worker import registry
-from worker.cli.describe import bounds, purpose
+from worker.cli.describe import bounds
 from worker.errors import Faults
 from worker.job import Job
 from worker.scope import described, variable
@@ -106,6 +106,14 @@ def command_parser(word: str) -> argparse.ArgumentParser:
             "new", help="make a token and show it once"
         )
         new.add_argument("--name", required=True, help="who will hold it, for the audit log")
+        new.add_argument(
+            "--may",
+            action="append",
+            required=True,
+            metavar="RIGHT",
+            help="read, start:<job>, stop:<job> or replay:<job>, with * for all jobs; again for more",
+        )
+        new.add_argument("--days", type=_days, default=90, metavar="N", help="how long it is good for (90)")
     return parser
 
 
@@ -128,7 +136,7 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
     ]
     parser = argparse.ArgumentParser(
         prog=f"{PROGRAM} {job.name}",
-        description="\n".join([purpose(job), "", *lines]),
+        description="\n".join([registry.purpose(job), "", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -197,7 +205,7 @@ def _add_local(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 def _first_line(name: str) -> str:
     try:
-        return purpose(registry.load(name))
+        return registry.purpose(registry.load(name))
     except Faults as faults:
         return f"BROKEN: {faults.faults[0]}"
 
@@ -208,6 +216,12 @@ def age(text: str) -> timedelta:
     if match is None or int(match[1]) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 90d, 12h or 2w")
     return timedelta(**{{"h": "hours", "d": "days", "w": "weeks"}[match[2]]: int(match[1])})
+
+
+def _days(text: str) -> int:
+    if _positive(text) > 3_650:
+        raise argparse.ArgumentTypeError(f"{text} days are more than ten years: a token must end")
+    return int(text)
 
 
 def _positive(text: str) -> int:

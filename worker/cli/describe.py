@@ -1,15 +1,8 @@
 """A job in a few words, for help and lists."""
 
-import sys
 from typing import Any
 
 from worker.job import Job
-
-
-def purpose(job: type[Job[Any]]) -> str:
-    """Give the first line of the job file's docstring."""
-    doc = (sys.modules[job.__module__].__doc__ or job.__doc__ or "").strip()
-    return doc.splitlines()[0] if doc else ""
 
 
 def bounds(job: type[Job[Any]]) -> str:

@@ -3,7 +3,7 @@
 import sys
 
 from worker import registry
-from worker.cli.describe import bounds, purpose
+from worker.cli.describe import bounds
 from worker.errors import Faults
 from worker.scope import described
 
@@ -21,7 +21,7 @@ def show_jobs() -> int:
         scope = ", ".join(f"{field} ({kind}, {default})" for field, kind, default in described(job.Scope))
         _print(
             name,
-            f"  {purpose(job)}",
+            f"  {registry.purpose(job)}",
             f"  schedule  {job.schedule or 'none: started by hand or by events'}; timeout {job.timeout}",
             f"  limits    {bounds(job)}",
             f"  scope     {scope or 'none'}",

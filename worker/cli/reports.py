@@ -31,7 +31,7 @@ def reporter(found: Settings, job: str, mask: Mask, tell: int | None = None) -> 
     traces = _traces(found, job, mask)
     chosen = [
         traces,
-        *(_shown(terminal) if tell is None else [ShardReporter(tell, logs_failures=found.log_format != "text")]),
+        *(_shown(terminal, found) if tell is None else [ShardReporter(tell, logs_failures=found.log_format != "text")]),
         EmfReporter(found.dd_env) if terminal is None and found.log_format != "text" else None,
         datadog_reporter(found, job),
         slack_reporter(found, mask),
@@ -43,7 +43,7 @@ def overseer(found: Settings, mask: Mask) -> tuple[Reporter, Reporter, TextIO]:
     """Set up logging; build what shows how all shards go, what posts how they ended, and where their own lines are to be written."""
     terminal = _configured(found, mask)
     return (
-        _together(_shown(terminal)),
+        _together(_shown(terminal, found)),
         _together([slack_reporter(found, mask)]),
         terminal.stream if terminal else sys.stdout,
     )
@@ -55,9 +55,9 @@ def _configured(found: Settings, mask: Mask) -> TextReporter | None:
     return terminal
 
 
-def _shown(terminal: TextReporter | None) -> list[Reporter | None]:
+def _shown(terminal: TextReporter | None, found: Settings) -> list[Reporter | None]:
     logged = (
-        None if isinstance(terminal, TerminalReporter) else LogReporter()
+        None if isinstance(terminal, TerminalReporter) else LogReporter(found.progress_every_s)
     )  # the display says all that the log would
     return [logged, terminal]
 

@@ -19,9 +19,10 @@ from worker.cli.launching import launcher
 from worker.environment import settings
 from worker.errors import Faults, Transient
 from worker.functions import secrets as function_secrets
-from worker.launches import Answer, Full, Refused, Unplaced
+from worker.launches import Answer, Full, Known, Refused, Unplaced
 from worker.mask import Mask
 from worker.report import logs
+from worker.verdict import Verdict
 
 _log = logging.getLogger("worker.launcher")
 
@@ -50,6 +51,16 @@ def _is_batch(event: Any) -> bool:
     """Tell whether an event is what Lambda makes of messages in an SQS queue (Lambda Developer Guide)."""
     records = event.get("Records") if isinstance(event, Mapping) else None
     return isinstance(records, list) and all(record.get("eventSource") == "aws:sqs" for record in records)
+
+
+def _seen(asked: Mapping[str, Any], answer: Answer) -> Answer | None:
+    """Give what an answer means here: a tick that comes while its job is at work is over, a backlog is looked at again."""
+    if not isinstance(answer, Full):
+        return answer
+    if asked.get("backlog"):
+        return None
+    overlapped = answer.overlaps and asked.get("trigger") in ("scheduler", "rule")
+    return Known(answer.run_id, Verdict.OVERLAPPED.word) if overlapped else answer
 
 
 class _Door:
@@ -86,6 +97,9 @@ class _Door:
         except (Transient, Undeliverable) as error:
             _log.warning("a message goes back to its queue: %s", error)
             return False
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, the others of its batch are done with
+            _log.exception("a message goes back to its queue")
+            return False
         return True
 
     async def _started(self, event: Any, key: str, trigger: str | None = None) -> list[Answer]:
@@ -96,8 +110,7 @@ class _Door:
         answers: list[Answer] = []
         for one in asked:
             some = await self._launcher.launch_all(one, key)
-            # A backlog that there is no room for now is looked at again with the next event.
-            answers += [answer for answer in some if not (one.get("backlog") and isinstance(answer, Full))]
+            answers += [seen for answer in some if (seen := _seen(one, answer))]
         return answers
 
     async def _put(self, event: Any, lost: Sequence[Answer]) -> None:

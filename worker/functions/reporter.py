@@ -11,8 +11,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from worker import registry
 from worker.aws.stopped import Stopped, stopped
 from worker.aws.verdicts import Ending, explain
+from worker.cli.job import scope_of
 from worker.functions.doors import Doors, opened
 from worker.functions.telling import Troubles
 from worker.functions.wording import command_scope, facts, task_links
@@ -20,6 +22,7 @@ from worker.launches import MOST_RESTARTS, Answer, Full, Launch, Launched, Refus
 from worker.notice import Notice
 from worker.report import metrics
 from worker.runs import AttemptView, RunView
+from worker.scope import encode
 from worker.shard_reports import bury
 
 _log = logging.getLogger("worker.reporter")
@@ -124,10 +127,10 @@ def _request(task: Stopped, launch: Launch | None) -> dict[str, Any] | None:
         return {**launch.request, **same, "after": launch.number}
     if task.run_key is None or task.command:
         return None
-    scope = {name[4:].lower(): value for name, value in task.environment.items() if name.startswith("JOB_")}
     ref, shard = task.environment.get("SCOPE_REF"), task.environment.get("SHARD")
     asked = {"job": task.job, "run_key": task.run_key, **same, **({"shard": shard} if shard else {})}
-    return {**asked, **({"scope_ref": ref} if ref else {"scope": scope})}
+    scope = {"scope_ref": ref} if ref else {"scope": encode(scope_of(registry.load(task.job), task.environment, ()))}
+    return {**asked, **scope}
 
 
 def _notice(task: Stopped, ending: Ending, run: RunView | None, again: Answer | None, doors: Doors) -> Notice:
@@ -135,7 +138,7 @@ def _notice(task: Stopped, ending: Ending, run: RunView | None, again: Answer | 
     origin = [f"run {task.job}:{task.run_key}" if task.run_key else "", f"task {task.arn}", task.definition]
     return Notice(
         job=task.job,
-        kind=ending.verdict,
+        kind=f"{task.aside} {ending.verdict}" if task.aside else ending.verdict,
         sign="🔁" if started else "💀",
         said=(f"{ending.why}.", f"{ending.safety}.", *_restarted(again)),
         facts=facts(run),

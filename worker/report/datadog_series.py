@@ -8,6 +8,7 @@ import json
 import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPException
 from typing import Any
 from zlib import crc32
 
@@ -51,5 +52,8 @@ async def submit(found: Settings, series: list[dict[str, Any]], timeout_s: float
 
 
 def _send(request: urllib.request.Request, timeout_s: float) -> None:
-    with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
-        answer.read()
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
+            answer.read()
+    except HTTPException as error:
+        raise OSError(f"no answer that is one of HTTP: {error!r}") from error

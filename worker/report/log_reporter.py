@@ -10,7 +10,6 @@ from worker.verdict import Verdict
 
 _log = logging.getLogger("worker.run")
 
-_EVERY_S = 10.0
 _MOST_GROUPS = 10
 _LONGEST_SAMPLE = 500
 
@@ -25,10 +24,10 @@ _LEVELS = {
 
 
 class LogReporter(Reporter):
-    """Log a line per start, page commit (debug), error group at 1, 10, 100 …, every ten seconds, and at the end."""
+    """Log a line per start, page commit (debug), error group at 1, 10, 100 …, every so many seconds, and at the end."""
 
-    def __init__(self) -> None:
-        self._next_s = _EVERY_S
+    def __init__(self, every_s: float = 10.0) -> None:
+        self._every_s = self._next_s = every_s
 
     def started(self, start: Start) -> None:
         """Log who begins, under which limits, and how it will stop."""
@@ -37,10 +36,10 @@ class LogReporter(Reporter):
         _log.info("%s started, attempt %d%s", start.job, start.attempt, resumed, extra=_start(start))
 
     def progress(self, progress: Progress) -> None:
-        """Log how far it is, when ten more seconds have gone by."""
+        """Log how far it is, when that many more seconds have gone by."""
         if progress.elapsed_s < self._next_s:
             return
-        self._next_s = (progress.elapsed_s // _EVERY_S + 1) * _EVERY_S
+        self._next_s = (progress.elapsed_s // self._every_s + 1) * self._every_s
         told = asdict(progress) | {"tally": progress.tally.to_json()}
         _log.info(
             "%s", words.position(progress), extra={name: value for name, value in told.items() if value is not None}

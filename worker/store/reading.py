@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from worker.database import Link
-from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, RunView, own_tallies
+from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, Place, RunPage, RunView, own_tallies
 from worker.shards import total
+from worker.store.texts import json
 from worker.tally import Tally
 from worker.verdict import Verdict
 
@@ -29,19 +30,41 @@ class RunReader:
             return None
         return _run(row, _attempts(attempts, _tally(row)), tuple(map(_run, parts)))
 
-    async def holder(self, job: str) -> RunView | None:
-        """Give the run that holds the job's lease now."""
+    async def scope_hash(self, run_id: str) -> str | None:
+        """Give what tells a run's scope from another, secret fields included: nothing to be shown."""
         async with self._link.using() as connection:
-            row = await connection.fetchrow(f"{_RUNS} WHERE r.lease = $1 AND r.lease_until > now()", job)
+            found: str | None = await connection.fetchval(_SCOPE_HASH, run_id)
+        return found
+
+    async def holder(self, lease: str) -> RunView | None:
+        """Give the run that holds this lease now: what `lease_of` names."""
+        async with self._link.using() as connection:
+            row = await connection.fetchrow(f"{_RUNS} WHERE r.lease = $1 AND r.lease_until > now()", lease)
         return _run(row) if row else None
 
     async def latest(self, job: str | None, limit: int) -> list[RunView]:
         """Give the latest runs, of one job or of all, newest first."""
-        where = "WHERE r.parent IS NULL" if job is None else "WHERE r.parent IS NULL AND r.job = $2"
-        arguments = (limit,) if job is None else (limit, job)
+        return (await self.page(job, None, None, limit)).runs
+
+    async def page(self, job: str | None, status: str | None, before: Place | None, limit: int) -> RunPage:
+        """Give the next runs before a place (None: the latest), of one job or of all, in one status or in any."""
+        # Each condition stands there only where it is asked for: the plan is made for what is asked.
+        conditions = ["r.parent IS NULL"]
+        arguments: list[Any] = [limit]
+        for condition, values in (
+            ("r.job = {}", job and [job]),
+            (_IN_STATUS, status and [_stored(status), status]),
+            ("(r.created_at, r.run_id) < ({}, {})", before),
+        ):
+            if values:
+                numbers = range(len(arguments) + 1, len(arguments) + 1 + len(values))
+                conditions.append(condition.format(*(f"${number}" for number in numbers)))
+                arguments += values
+        where = f"WHERE {' AND '.join(conditions)} ORDER BY r.created_at DESC, r.run_id DESC LIMIT $1"
         async with self._link.using() as connection:
-            rows = await connection.fetch(f"{_RUNS} {where} ORDER BY r.created_at DESC, r.run_id LIMIT $1", *arguments)
-        return [_run(row) for row in rows]
+            rows = await connection.fetch(f"{_RUNS} {where}", *arguments)
+        runs = [_run(row) for row in rows]
+        return RunPage(runs, Place(runs[-1].created_at, runs[-1].run_id) if len(runs) == limit else None)
 
     async def latest_unfinished(self, job: str) -> RunView | None:
         """Give the job's latest run that was begun and has not succeeded; whether somebody works on it shows when it is claimed."""
@@ -61,10 +84,11 @@ class RunReader:
             row = await connection.fetchrow(f"{_RUNS} {_SUCCEEDED}", job, WHOLE, since)
         return _run(row) if row else None
 
-    async def dead_letters(self, run_id: str, limit: int) -> list[LetterView]:
-        """Give a run's failed records in the order of their keys."""
+    async def dead_letters(self, run_id: str, limit: int, after: list[Any] | None = None) -> list[LetterView]:
+        """Give a run's failed records in the order of their keys, those behind a key."""
+        behind = None if after is None else json(after)
         async with self._link.using() as connection:
-            rows = await connection.fetch(_LETTERS, run_id, limit)
+            rows = await connection.fetch(_LETTERS, run_id, limit, behind)
         return [LetterView(**{**dict(row), "key": msgspec.json.decode(row["key"])}) for row in rows]
 
 
@@ -81,6 +105,11 @@ SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.attempt,
      WHERE d.run_id = r.run_id) AS duration_s
 FROM worker.runs r LEFT JOIN worker.attempts a ON a.run_id = r.run_id AND a.number = r.attempt"""
 
+_SCOPE_HASH = "SELECT scope_hash FROM worker.runs WHERE run_id = $1"
+
+# The first part is what the index by status has, the second how it is shown.
+_IN_STATUS = "r.status = ANY ({}) AND CASE WHEN r.lease_until < now() THEN 'interrupted' ELSE r.status END = {}"
+
 _UNFINISHED = """
 WHERE r.parent IS NULL AND r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND r.attempt > 0
 ORDER BY r.created_at DESC LIMIT 1"""
@@ -96,11 +125,16 @@ ORDER BY r.ended_at DESC LIMIT 1"""
 _LETTERS = """
 SELECT d.key::text AS key, type, message, tries, first_at, last_at FROM worker.runs r
 JOIN worker.dead_letters d ON d.run_id = coalesce(r.parent, r.run_id) AND (r.shard IS NULL OR d.shard = r.shard)
-WHERE r.run_id = $1 ORDER BY d.key LIMIT $2"""
+WHERE r.run_id = $1 AND ($3::text IS NULL OR d.key > $3::text::jsonb) ORDER BY d.key LIMIT $2"""
 
 _ATTEMPTS = """
 SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host, replay, tally::text AS tally, before::text AS before
 FROM worker.attempts WHERE run_id = $1 ORDER BY number"""
+
+
+def _stored(status: str) -> list[str]:
+    """Give what a shown status may be in the table: a killed run is not told that it was interrupted."""
+    return [status, RUNNING] if status == Verdict.INTERRUPTED.word else [status]
 
 
 def _tally(row: Any) -> dict[str, Any]:

@@ -88,15 +88,26 @@ class Table:
                 asked = _rest(left, len(left) < len(asked))
 
     async def query(
-        self, equal: tuple[str, str], *, index: str | None = None, descending: bool = False, **between: tuple[str, str]
+        self,
+        equal: tuple[str, str],
+        *,
+        index: str | None = None,
+        descending: bool = False,
+        start: Item | None = None,
+        most: int | None = None,
+        **between: tuple[str, str],
     ) -> AsyncIterator[list[Item]]:
-        """Read the pages of items with this value of the hash key, and with the range key within bounds: `sk=("a", "b")`."""
+        """Read the pages of items with this value of the hash key, and with the range key within bounds: `sk=("a", "b")`.
+
+        `start` is an item's keys, behind which they begin; `most` how many items a page has at most.
+        """
         expression = _Expression({})
         text = f"{expression.name(equal[0])} = {expression.value(equal[1])}"
         for name, (low, high) in between.items():
             text += f" AND {expression.name(name)} BETWEEN {expression.value(low)} AND {expression.value(high)}"
         asked: dict[str, Any] = {"KeyConditionExpression": text, "ScanIndexForward": not descending}
         asked |= expression.arguments() | ({"IndexName": index} if index else {"ConsistentRead": True})
+        asked |= ({"ExclusiveStartKey": typed(start)} if start else {}) | ({"Limit": most} if most else {})
         while True:
             answer = await self.call("query", **asked)
             yield [plain(item) for item in answer["Items"]]

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from worker.claim import Selection
-from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, RunView, own_tallies
+from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, Place, RunPage, RunView, own_tallies
 from worker.shards import total
 from worker.store.items import KILLED, LeaseItem, RunItem, attempt_item, busy, run_of, unpacked
 from worker.store.letters import Letters
@@ -42,25 +42,42 @@ class TableReader:
     async def _parts(self, run: RunItem) -> Sequence[RunItem]:
         return tuple((await TableShards(self._table).parts(run)).values()) if run.shards else ()
 
-    async def holder(self, job: str) -> RunView | None:
-        """Give the run that holds the job's lease now."""
-        item = await self._table.get(f"lease {job}", "lease")
-        lease = None if item is None else msgspec.convert(item, LeaseItem)
-        run = None if lease is None else run_of(await self._table.get(lease.run_id, "run"))
-        if run is None or not busy(lease, run):
+    async def scope_hash(self, run_id: str) -> str | None:
+        """Give what tells a run's scope from another, secret fields included: nothing to be shown."""
+        run = run_of(await self._table.get(run_id, "run"))
+        return None if run is None else run.scope_hash
+
+    async def holder(self, lease: str) -> RunView | None:
+        """Give the run that holds this lease now: what `lease_of` names."""
+        item = await self._table.get(f"lease {lease}", "lease")
+        held = None if item is None else msgspec.convert(item, LeaseItem)
+        run = None if held is None else run_of(await self._table.get(held.run_id, "run"))
+        if run is None or not busy(held, run):
             return None
         view = _view(run)
         return view if view.live else None
 
     async def latest(self, job: str | None, limit: int) -> list[RunView]:
         """Give the latest runs, of one job or of all, newest first."""
+        return (await self.page(job, None, None, limit)).runs
+
+    async def page(self, job: str | None, status: str | None, before: Place | None, limit: int) -> RunPage:
+        """Give the next runs before a place (None: the latest), of one job or of all, in one status or in any.
+
+        No index has the status: of some hundred runs that are looked at, those in it are given.
+        """
         equal, index = (("job", job), "runs-by-job") if job else (("kind", "run"), "runs-by-time")
-        found: list[tuple[str, str]] = []
-        async for page in self._table.query(equal, index=index, descending=True):
-            found += keys(page)
-            if len(found) >= limit:
+        start = None if before is None else {equal[0]: equal[1], **_place(before)}
+        most = limit if status is None else max(limit, _MOST_LOOKED_AT)
+        items: list[Item] = []
+        async for page in self._table.query(equal, index=index, descending=True, start=start, most=most):
+            items += page
+            if len(items) >= most:
                 break
-        return await self._views(found[:limit])
+        runs = await self._views(keys(items[:most]))
+        chosen = [run for run in runs if status in (None, run.status)]
+        last = chosen[limit - 1] if len(chosen) >= limit else runs[-1] if runs and len(items) >= most else None
+        return RunPage(chosen[:limit], Place(last.created_at, last.run_id) if last else None)
 
     async def latest_unfinished(self, job: str) -> RunView | None:
         """Give the job's latest run that was begun and has not succeeded; whether somebody works on it shows when it is claimed."""
@@ -88,13 +105,13 @@ class TableReader:
         runs = await self._views(found[-_MOST_LOOKED_AT:])
         return max(runs, key=lambda run: run.ended_at or run.created_at, default=None)
 
-    async def dead_letters(self, run_id: str, limit: int) -> list[LetterView]:
-        """Give a run's failed records in the order of their keys."""
+    async def dead_letters(self, run_id: str, limit: int, after: list[Any] | None = None) -> list[LetterView]:
+        """Give a run's failed records in the order of their keys, those behind a key."""
         found: list[LetterView] = []
         run = run_of(await self._table.get(run_id, "run"))
         if run is not None:
             letters = Letters(self._table)
-            async for item in letters.standing(run, await letters.attempted(run), Selection()):
+            async for item in letters.standing(run, await letters.attempted(run), Selection(), after):
                 found.append(_letter(item))
                 if len(found) >= limit:
                     break
@@ -158,6 +175,12 @@ def _attempts(run: RunItem, archived: list[Item], run_tally: Mapping[str, Any]) 
 def _attempt(item: Item, tally: Mapping[str, Any]) -> AttemptView:
     names = ("number", "started_at", "ended_at", "verdict", "exit_code", "detail", "task_arn", "host", "replay")
     return msgspec.convert({**{name: item[name] for name in names if name in item}, "tally": tally}, AttemptView)
+
+
+def _place(before: Place) -> Item:
+    """Give a place as the indexes have it."""
+    created_at = before.created_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return {"created_at": created_at, "pk": before.run_id, "sk": "run"}
 
 
 def _letter(item: Item) -> LetterView:
