@@ -69,11 +69,11 @@ push: ## Push the image to ECR as VERSION, and print its name by digest: make pu
 
 deploy: export PARAMETERS := $(PARAMETERS)
 deploy: install ## Show what a release of a job changes, then change it: make deploy JOB=poll-payments ENV=production.env IMAGE=name:tag
-	@PYTHON=$(BIN)/python task-definitions/deploy $(JOB) $(ENV) $(IMAGE)
+	@PYTHON=$(BIN)/python task-definitions/deploy "$(JOB)" "$(ENV)" "$(IMAGE)"
 
 deploy-shared: install ## The same for what jobs share: make deploy-shared ENV=production.env
 	@code=$$($(BIN)/python -m worker.aws.function_package --architecture $(ARCH) --python $(FUNCTIONS_PYTHON)) && \
-	  PYTHON=$(BIN)/python PARAMETERS="FunctionsArchitecture=$(ARCH) $(PARAMETERS)" task-definitions/deploy shared $(ENV) $$code
+	  PYTHON=$(BIN)/python PARAMETERS="FunctionsArchitecture=$(ARCH) $(PARAMETERS)" task-definitions/deploy shared "$(ENV)" "$$code"
 
 soak: install ## The long proofs, at their full numbers (minutes)
 	$(BIN)/python -m pytest -q -m soak

@@ -1,7 +1,7 @@
 """moto in a process of its own, as moto_child.py, with what releases stand on and moto's CloudFormation and ECS lack.
 
-AWS::NoValue goes from lists, too; a stack that a change set makes has outputs, exports and imports; a task has stopped when it is first
-asked for.
+AWS::NoValue goes from lists, too; a stack that a change set makes has outputs, exports and imports, and can be changed by another; a
+task has stopped when it is first asked for.
 """
 
 import sys
@@ -13,12 +13,19 @@ from moto.moto_api import state_manager
 from moto.server import ThreadedMotoServer
 
 whole = parsing.clean_json
+update = parsing.parse_and_update_resource
 
 
 def clean_json(resource: Any, resources: Any) -> Any:
     """Drop what an Fn::If left empty."""
     found = whole(resource, resources)
     return [each for each in found if each is not None] if isinstance(found, list) else found
+
+
+def changed(name: str, described: Any, resources: Any, **where: str) -> Any:
+    """Change a resource that is there; keep it where moto cannot."""
+    there = resources[name]
+    return there and (update(name, described, resources, **where) or there)
 
 
 def apply(change_set: ChangeSet) -> None:
@@ -32,6 +39,7 @@ def apply(change_set: ChangeSet) -> None:
 
 if __name__ == "__main__":
     parsing.clean_json = clean_json  # type: ignore[assignment]
+    parsing.parse_and_update_resource = changed  # type: ignore[assignment]
     ChangeSet.apply = apply  # type: ignore[method-assign, assignment]
     state_manager.set_transition("ecs::task", {"progression": "immediate"})
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

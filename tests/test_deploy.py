@@ -24,7 +24,7 @@ class Account(NamedTuple):
 
     def deploy(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Release something there."""
-        own = {"AWS": str(CLI), "PYTHON": sys.executable, "AWS_DEFAULT_REGION": REGION, "AWS_PAGER": ""}
+        own = {"AWS": str(CLI), "PYTHON": sys.executable, "AWS_DEFAULT_REGION": "eu-elsewhere-1", "AWS_PAGER": ""}
         whole = os.environ | self.aws.environment | own | environment
         command = [str(DEPLOY), arguments[0], str(self.values), *arguments[1:]]
         return subprocess.run(
@@ -46,13 +46,14 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     (folder / "functions-x86_64-0123456789abcdef.zip").write_bytes(b"PK\x05\x06" + 18 * b"\0")
     with local_aws("cloudformation_child.py") as aws:
         ec2 = aws.client("ec2")
-        given = {name: value for file in FILES.values() for name, value in values(file.read_text()).items()}
-        given = {name: value for name, value in given.items() if not name.endswith("ROLE_ARN") and name != "IMAGE"}
-        given["VpcId"] = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-        given["PrivateSubnetIds"] = ",".join(each["SubnetId"] for each in ec2.describe_subnets()["Subnets"][:2])
-        given["DatabaseSecurityGroupId"] = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
-        given["FunctionsBucket"] = aws.bucket()
-        (folder / "test.env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+        told = {name: value for file in FILES.values() for name, value in values(file.read_text()).items()}
+        told = {name: value for name, value in told.items() if not name.endswith("ROLE_ARN") and name != "IMAGE"}
+        told["VpcId"] = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        told["PrivateSubnetIds"] = ",".join(each["SubnetId"] for each in ec2.describe_subnets()["Subnets"][:2])
+        told["DatabaseSecurityGroupId"] = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        told["FunctionsBucket"] = aws.bucket()
+        told["AWS_REGION"] = REGION
+        (folder / "test.env").write_text("".join(f"{name}={value}\n" for name, value in told.items()))
         yield Account(aws, folder / "test.env", next(folder.glob("*.zip")))
 
 
@@ -68,6 +69,12 @@ def definition(aws: Aws, name: str) -> dict[str, Any]:
     """Give the latest revision of a task definition."""
     found: dict[str, Any] = aws.client("ecs").describe_task_definition(taskDefinition=name)["taskDefinition"]
     return found
+
+
+def given(aws: Aws, stack: str) -> dict[str, str]:
+    """Give the parameters that a stack has."""
+    [found] = aws.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in found["Parameters"]}
 
 
 @pytest.mark.soak  # the command line takes half a second a call
@@ -97,14 +104,15 @@ def test_deploy_migrates_before_it_registers(shared: Account) -> None:
     done = shared.deploy("poll-payments", "ecs-batch-worker:1.2.3", YES="1", PARAMETERS="StartBy=launcher")
     assert done.returncode == 0, done.stderr
     steps = [line.removeprefix("== ") for line in done.stdout.splitlines() if line.startswith("== ")]
-    assert steps[2:] == ["stack batch-poll-payments", "migrate", "register"]
+    assert steps[2:5] == ["stack batch-poll-payments", "migrate", "register"]
     aws = shared.aws
     registered = definition(aws, "poll-payments")
     assert registered["containerDefinitions"][0]["image"].endswith("/batch-worker:1.2.3")
     assert definition(aws, "poll-payments-migrate")["containerDefinitions"] == registered["containerDefinitions"]
+    told = given(aws, "batch-poll-payments")
+    assert (told["Schedule"], told["StartBy"], told["Shared"]) == ("rate(5 minutes)", "launcher", "batch")
+    assert told["ScheduleState"] == "ENABLED"  # once there is a revision
     stacks = aws.client("cloudformation").describe_stacks(StackName="batch-poll-payments")["Stacks"]
-    given = {each["ParameterKey"]: each["ParameterValue"] for each in stacks[0]["Parameters"]}
-    assert (given["Schedule"], given["StartBy"], given["Shared"]) == ("rate(5 minutes)", "launcher", "batch")
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks[0]["Outputs"]}
     assert outputs["ExecutionRoleArn"] == registered["executionRoleArn"]
     assert outputs["TaskRoleArn"] == registered["taskRoleArn"]
@@ -125,6 +133,9 @@ def test_deploy_registers_nothing_after_a_failed_migration(shared: Account, tmp_
     assert "the migration ended with 1, no revision was registered; what it said is in /ecs/daily-report" in done.stderr
     families = shared.aws.client("ecs").list_task_definition_families(familyPrefix="daily-report")["families"]
     assert families == ["daily-report-migrate"]
+    assert (
+        given(shared.aws, "batch-daily-report")["ScheduleState"] == "DISABLED"
+    )  # as long as there is no revision to start
 
 
 @pytest.mark.parametrize(
@@ -140,3 +151,12 @@ def test_deploy_says_what_is_wrong_before_it_asks_aws(account: Account, job: str
     assert done.returncode != 0
     assert said in done.stderr
     assert "plan" not in done.stdout
+
+
+@pytest.mark.parametrize(("job", "said"), [("", "JOB is not set"), ("poll-payments", "cannot be read")])
+def test_deploy_says_what_it_was_not_given(tmp_path: Path, job: str, said: str) -> None:
+    """A job, and a file of values, before anything else."""
+    command = [str(DEPLOY), job, str(tmp_path / "none.env"), "registry/worker:1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
