@@ -74,7 +74,7 @@ async def world(local_ecs: LocalEcs, database_url: str) -> AsyncIterator[World]:
         local_ecs.sqs.send_message(QueueUrl=queue, MessageBody=str(number))
     register_waiting(local_ecs, NAME, "WEBHOOK_SECRET", WEBHOOK_QUEUE_URL=queue)
     async with launching(local_ecs, database_url) as world:
-        world.launcher._load = lambda name: Deliver
+        world.launcher.load = lambda name: Deliver
         yield world
 
 
@@ -98,6 +98,6 @@ async def test_backlog_of_a_job_without_one_is_refused(world: World) -> None:
     [answer] = await world.launcher.launch_all({"job": NAME, "backlog": True})
     assert isinstance(answer, Refused)
     assert "has no WEBHOOK_QUEUE_URL" in str(answer)
-    world.launcher._load = lambda name: Job
+    world.launcher.load = lambda name: Job
     [answer] = await world.launcher.launch_all({"job": NAME, "backlog": True})
     assert "works off no backlog" in str(answer)

@@ -9,6 +9,7 @@ import pytest_asyncio
 from launching import JOB, World, launching, register, register_waiting
 from local_ecs import LocalEcs
 
+from worker.aws.letters import shown
 from worker.job import Job
 from worker.launches import FAILED, OVER, PLACED, Full, Known, Launched, Refused, Unplaced
 from worker.scope import Scope, Secret
@@ -228,7 +229,7 @@ async def test_launch_has_the_size_and_the_capacity_of_its_scope(local_ecs: Loca
     """Strings at the task, integers at the container; Spot by its provider, Fargate by its type."""
     register(local_ecs, JOB)
     async with launching(local_ecs, database_url) as world:
-        world.launcher._load = lambda name: Sized
+        world.launcher.load = lambda name: Sized
         large, spot = await world.launch(scope={"ids": ["1"]}), await world.launch(run_key="b", dry_run=True)
         task = local_ecs.task(large.task_arn)
         assert (task["cpu"], task["memory"], task["launchType"]) == ("1024", "4096", "FARGATE")
@@ -248,17 +249,25 @@ async def test_launch_keeps_large_and_secret_scopes_out_of_the_overrides(
     bucket = local_ecs.bucket()
     asked: Any = {"scope": {"token": "hush-hush", "ids": ["one"]}}
     async with launching(local_ecs, database_url) as world:
-        world.launcher._load = lambda name: Sized
+        world.launcher.load = lambda name: Sized
         assert "LAUNCH_BUCKET" in str(await world.launch(**asked))
         assert "8,192" in str(await world.launch(scope={"ids": [f"{number:06d}" for number in range(1_000)]}))
     async with launching(local_ecs, database_url, bucket=bucket) as world:
-        world.launcher._load = lambda name: Sized
+        world.launcher.load = lambda name: Sized
         answer = await world.launch(**asked)
         assert isinstance(answer, Launched)
         told = str([local_ecs.task(answer.task_arn), await world.sql("SELECT * FROM worker.launches")])
         assert "hush" not in told
         assert (ref := answer.launch.request["scope_ref"]).startswith(f"s3://{bucket}/scopes/{JOB}/")
         assert ref in told
+        right, wrong = {"job": JOB, **asked}, {"job": JOB, "scope": {"token": "hush-hush", "x": 1}}
+        letter = await shown(world.launcher, right)
+        assert "hush" not in str([letter, await shown(world.launcher, wrong)]), "this is what dead letters hold"
+        assert letter["scope_ref"] == ref
+        assert await shown(world.launcher, {"job": JOB, "scope": {"ids": ["1"]}}) == {
+            "job": JOB,
+            "scope": {"ids": ["1"]},
+        }
         request = await world.launcher.read(answer.launch.request)
         assert (request.scope.token, request.scope.ids) == ("hush-hush", ("one",))  # type: ignore[attr-defined]
 

@@ -113,8 +113,13 @@ def whole(scope: Scope) -> bytes:
 
 def shown(scope: Scope) -> dict[str, Any]:
     """Give what `encode` gives, with secret fields masked."""
-    secret = {field.name for field in msgspec.structs.fields(scope) if _is_secret(field.type)}
-    return {name: MASK if name in secret else value for name, value in encode(scope).items()}
+    return masked(type(scope), encode(scope))
+
+
+def masked(model: type[Scope], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give field values, right or wrong, with those of secret fields masked."""
+    secret = {field.name for field in msgspec.structs.fields(model) if _is_secret(field.type)}
+    return {name: MASK if name in secret else value for name, value in values.items()}
 
 
 def described(model: type[Scope]) -> list[tuple[str, str, str]]:

@@ -21,11 +21,9 @@ def requests(event: Any, names: Iterable[str], load: Load, trigger: str | None =
 
     Raises Faults for one that asks for nothing that we know.
     """
+    event = unsealed(event)
     if not isinstance(event, Mapping):
         raise Faults([f"what asks for a run is a JSON object, not {event!r:.100}"])
-    for letter, held in _LETTERS:
-        if event.keys() >= letter:
-            return requests(event[held], names, load, trigger)
     if event.get("source") == "aws.events":
         return [_scheduled(event)]
     if event.get("source") == "aws.s3":
@@ -33,6 +31,13 @@ def requests(event: Any, names: Iterable[str], load: Load, trigger: str | None =
     if "detail-type" in event:
         raise Faults([f"an event {event['detail-type']!r:.100} of {event.get('source')!r:.100} starts no job"])
     return [{**({"trigger": trigger} if trigger else {}), **event}]
+
+
+def unsealed(event: Any) -> Any:
+    """Give the event that a dead letter holds, and any other as it is."""
+    while isinstance(event, Mapping) and (held := [field for form, field in _LETTERS if event.keys() >= form]):
+        event = event[held[0]]
+    return event
 
 
 def body(text: str) -> Any:

@@ -58,7 +58,7 @@ class Launcher:
     ) -> None:
         self._launches, self._calls, self._cluster = launches, calls, cluster
         self._placing = placing or Placing(calls, cluster.name)
-        self._load, self._pause_s = load, pause_s
+        self.load, self._pause_s = load, pause_s
 
     async def launch(self, values: Mapping[str, Any], key: str | None = None) -> Answer:
         """Start the run that is asked for, or say why not; `key` names it where the request does not.
@@ -66,7 +66,7 @@ class Launcher:
         Raises Transient where run store or AWS are away: the same request again does no harm.
         """
         try:
-            answer = await self._start(await self._kept(await self.read(values, key)))
+            answer = await self._start(await self.kept(await self.read(values, key)))
         except Faults as faults:
             answer = Refused(faults.faults)
         except Permanent as error:
@@ -103,9 +103,9 @@ class Launcher:
         """Check a request, with the scope that it refers to. Raises Faults."""
         if isinstance(values, Mapping) and isinstance(values.get("scope_ref"), str):
             values = {**values, "scope": await scope_ref.fetch(self._calls, values["scope_ref"])}
-        return read(values, self._load, key)
+        return read(values, self.load, key)
 
-    async def _kept(self, request: Request) -> Request:
+    async def kept(self, request: Request) -> Request:
         """Move a scope that would not fit into the overrides, or that nobody may see there, to S3."""
         too_long = length(overrides(request, _LONG_ID)) > LONGEST
         if request.scope_ref or not (too_long or secrets(request.scope)):

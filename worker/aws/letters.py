@@ -1,11 +1,15 @@
 """The launcher's dead letters: events that start nothing, each with its reason, so that it can be put back."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from worker.aws.calls import Calls
+from worker.aws.launcher import Launcher
+from worker.errors import Faults, Permanent
+from worker.scope import masked
 
 _log = logging.getLogger("worker.launcher")
 
@@ -32,3 +36,20 @@ class Letters:
         if len(text) > _LONGEST:
             raise Undeliverable(f"an event of {len(text):,} bytes is too large for LAUNCH_DEAD_LETTERS: {reason}")
         await self._calls("sqs", "send_message", QueueUrl=self._url, MessageBody=text.decode())
+
+
+async def shown(launcher: Launcher, event: Any) -> Any:
+    """Give an event as anybody may read it: a request's secrets by the reference of its scope, or masked where it is wrong."""
+    if not isinstance(event, Mapping) or not isinstance(scope := event.get("scope"), Mapping):
+        return event
+    try:
+        hidden = masked(launcher.load(event["job"]).Scope, scope)
+    except (Faults, KeyError, TypeError):
+        return event  # of no job that is known: which field would be secret cannot be known either
+    if hidden == scope:
+        return event
+    try:
+        kept = await launcher.kept(await launcher.read(event))
+    except (Faults, Permanent):
+        return {**event, "scope": hidden}
+    return {**{name: value for name, value in event.items() if name != "scope"}, "scope_ref": kept.scope_ref}

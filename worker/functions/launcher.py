@@ -12,9 +12,9 @@ from typing import Any
 
 from worker import registry
 from worker.aws.calls import Calls
-from worker.aws.inbox import body, requests
+from worker.aws.inbox import body, requests, unsealed
 from worker.aws.launcher import Launcher
-from worker.aws.letters import Letters, Undeliverable
+from worker.aws.letters import Letters, Undeliverable, shown
 from worker.cli.launching import launcher
 from worker.environment import settings
 from worker.errors import Faults, Transient
@@ -115,4 +115,5 @@ class _Door:
 
     async def _put(self, event: Any, lost: Sequence[Answer]) -> None:
         if lost:
-            await self._letters.put(event, "; ".join(map(str, lost)), self._request_id)
+            kept = await shown(self._launcher, unsealed(event))
+            await self._letters.put(kept, "; ".join(map(str, lost)), self._request_id)
