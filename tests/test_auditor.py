@@ -16,9 +16,10 @@ from watch_room import Room, begun, room
 
 from worker import Cron, Every, Job, minutes
 from worker.audit import GRACE, due
-from worker.claim import Held
+from worker.claim import Held, lease_of
 from worker.functions.auditor import audit
 from worker.functions.reporter import report
+from worker.scope import Scope
 from worker.tally import Tally
 from worker.verdict import Verdict
 
@@ -137,13 +138,15 @@ async def moved(outside: Room, **columns: datetime) -> None:
     await do(outside.world.reader._link, f"UPDATE worker.runs SET {changes}")  # type: ignore[attr-defined]
 
 
-async def test_auditor_waits_for_a_run_that_began_late(outside: Room) -> None:
-    """It has its timeout, whenever it began."""
-    await audited(outside, OFTEN, timedelta())
-    await begun(outside.world)
+@pytest.mark.parametrize("one_per_scope", [False, True])
+async def test_auditor_waits_for_a_run_that_began_late(outside: Room, one_per_scope: bool) -> None:
+    """It has its timeout, whenever it began, and whichever lease it holds."""
+    job = type("PollPayments", (OFTEN,), {"one_per_scope": one_per_scope})
+    await audited(outside, job, timedelta())
+    await begun(outside.world, lease=lease_of("poll-payments", Scope() if one_per_scope else None))
     await moved(outside, created_at=now() + minutes(25))
-    assert await audited(outside, OFTEN, minutes(40)) == []
-    assert await audited(outside, OFTEN, minutes(50)) == ["late/poll-payments"]
+    assert await audited(outside, job, minutes(40)) == []
+    assert await audited(outside, job, minutes(50)) == ["late/poll-payments"]
 
 
 async def test_auditor_takes_no_run_of_yesterday_for_that_of_today(outside: Room) -> None:

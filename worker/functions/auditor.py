@@ -11,6 +11,7 @@ from typing import Any
 
 from worker import registry
 from worker.audit import GRACE, Due, at_work, came, dead, due
+from worker.claim import lease_of
 from worker.errors import Faults
 from worker.functions.doors import Doors, opened
 from worker.functions.telling import Troubles
@@ -77,7 +78,8 @@ async def _late(job: type[Job[Any]], doors: Doors, now: datetime) -> tuple[str, 
     if wanted is None or await _seen_since(job, doors) > wanted.since:
         return None
     success = await reader.succeeded(job.name, wanted.begun_since)
-    if came(wanted, success) or at_work(job, await reader.holder(job.name), now):
+    lease = lease_of(job.name, job.Scope() if job.one_per_scope else None)
+    if came(wanted, success) or at_work(job, await reader.holder(lease), now):
         return None
     state = f"{wanted.since:%Y-%m-%dT%H:%M:%SZ}" if wanted.exact else success.run_id if success else "never"
     latest = next(iter(await reader.latest(job.name, 1)), None)
