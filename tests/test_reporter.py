@@ -180,6 +180,7 @@ async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None
         )
         with suppress(RuntimeError):  # the launcher has room for one of them
             await report(event, outside.doors)
+    assert {tags["shard"] for tags in outside.datadog.tags()} == {"3"}
     same: dict[str, Any] = {"job": "poll-payments", "run_key": "k", "shard": "3/8", "trigger": "resume", "revision": 7}
     kept: list[dict[str, Any]] = [{"scope": {"merchant_id": 42}}, {"scope_ref": "s3://bucket/scopes/k"}]
     assert outside.asked == [same | how for how in kept]

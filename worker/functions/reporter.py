@@ -166,6 +166,9 @@ def _tags(task: Stopped, ending: Ending) -> dict[str, str]:
     code = "none" if task.exit_code is None else str(task.exit_code)
     family = task.definition.partition(":")[0] or task.job
     ends = {"exit_code": code, "stop_code": task.stop_code or "none", "ending": ending.verdict.replace(" ", "_")}
+    ends["shard"] = str(
+        task.shard or ""
+    )  # those of one run end in one second: with the same tags Datadog would keep one
     return {"family": family, "job": task.job, **ends}
 
 

@@ -78,7 +78,7 @@ TASK_STOPPED = Metric(
     "batch.task.stopped",
     "count",
     "task",
-    ("family", "job", "exit_code", "stop_code", "ending"),
+    ("family", "job", "exit_code", "stop_code", "ending", "shard"),
     "A task has stopped; `exit_code` is `none` where its worker never had one. For the monitor: any that is not `exit_code:0`.",
 )
 RUN_MISSED = Metric(
