@@ -3,6 +3,7 @@
 import { post, run as runPath } from "./api.js"
 import { confirm } from "./confirm.js"
 import { h } from "./dom.js"
+import { input } from "./fields.js"
 import { live } from "./words.js"
 
 const GOES_ON = ["interrupted", "aborted", "crashed", "lost its lease"]
@@ -13,15 +14,23 @@ const STOP = {
 }
 const RESUME = { verb: "Go on", path: "resume", told: "It goes on after its last commit, with the same key and the same scope." }
 
-export function actions(run, ask) {
-  const button = (what, style) => h("button", { type: "button", class: style, "data-focus": what.path, onclick: () => act(run, what, ask) }, `${what.verb} …`)
+export function actions(run, job, ask) {
+  const button = (what, style) => h("button", { type: "button", class: style, "data-focus": what.path, onclick: () => act(run, job, what, ask) }, `${what.verb} …`)
   return h("p", { class: "row" },
     live(run) && button(STOP, "strong"),
     !run.dry_run && GOES_ON.includes(run.status) && button(RESUME),
     h("a", { class: "button", href: `#/start/${encodeURIComponent(run.job)}`, "data-focus": "another" }, "Start another …"))
 }
 
-export async function act(run, { verb, path, told }, ask) {
-  await confirm({ title: `${verb}: ${run.run_id}?`, told, verb, act: () => post(`${runPath(run.run_id)}/${path}`) })
+export async function act(run, job, { verb, path, told }, ask) {
+  const bounded = path !== "stop" && job?.max_affected != null
+  const fields = path === "stop" ? [] : [...hidden(run).map(secret), ...(bounded ? [most(job)] : [])]
+  await confirm({ title: `${verb}: ${run.run_id}?`, told, verb, fields, word: bounded && run.job,
+    act: (values) => post(`${runPath(run.run_id)}/${path}`, values) })
   ask()
 }
+
+const secret = (name) => input({ name, kind: "secret", required: true, about: "not kept with the run" })
+const most = (job) => input({ name: "max_affected", kind: "integer", minimum: 1, about: "may have changed so many records, over all attempts",
+  fallback: job.max_affected })
+const hidden = (run) => Object.keys(run.scope || {}).filter((name) => run.scope[name] === "***")

@@ -3,8 +3,8 @@
 import { h } from "./dom.js"
 import { problem } from "./problem.js"
 
-// Resolves to what `act` gave, or undefined where the person thought better of it (Escape, too).
-export function confirm({ title, told, verb, word, act }) {
+// `fields`: inputs (fields.js) whose values `act` gets. Resolves to what `act` gave, or undefined where the person thought better of it (Escape, too).
+export function confirm({ title, told, verb, word, fields = [], act }) {
   return new Promise((resolve) => {
     let result
     const said = h("div")
@@ -15,6 +15,7 @@ export function confirm({ title, told, verb, word, act }) {
       h("form", { onsubmit: done },
         h("h2", { id: "asked" }, title),
         [told].flat().map((line) => h("p", {}, line)),
+        fields.map((field) => field.node),
         word && h("p", {}, h("label", { for: "typed" }, "Type ", h("strong", {}, word), " to confirm"), typed),
         said, h("p", { class: "row end" }, back, go)))
 
@@ -26,7 +27,7 @@ export function confirm({ title, told, verb, word, act }) {
       event.preventDefault()
       go.disabled = true
       try {
-        result = await act()
+        result = await act(Object.fromEntries(fields.map((field) => [field.name, field.value()])))
         dialog.close()
       } catch (error) {
         said.replaceChildren(problem(error))

@@ -17,9 +17,11 @@ function filled(node, properties, children) {
     else if (value === true) node.setAttribute(name, "")
     else if (value !== false && value != null) node.setAttribute(name, value)
   }
-  node.append(...children.flat().filter((child) => child != null && child !== false && child !== ""))
+  node.append(...kept(children))
   return node
 }
+
+const kept = (children) => children.flat(Infinity).filter((child) => child instanceof Node || (typeof child === "string" && child !== ""))
 
 // Draw a part of the page again where its data is new; who had the keyboard's focus in it keeps it.
 export function redraw(node, data, draw) {
@@ -27,16 +29,17 @@ export function redraw(node, data, draw) {
   if (drawn.get(node) === key) return
   drawn.set(node, key)
   const focus = node.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined
-  const children = draw(data)
-  node.replaceChildren(...[children].flat().filter((child) => child != null && child !== false))
+  node.replaceChildren(...kept([draw(data)]))
   if (focus) node.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus({ preventScroll: true })
 }
 
 export function table(caption, heads, rows) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    h("table", {},
-      h("thead", {}, h("tr", {}, heads.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))),
-      h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, at) => h("td", { class: heads[at][1] }, cell ?? "")))))))
+    // The roles are the elements' own: they would be lost where a phone shows each row as a card.
+    h("table", { role: "table" },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map(([name, kind]) => h("th", { role: "columnheader", scope: "col", class: kind }, name)))),
+      h("tbody", { role: "rowgroup" }, rows.map((cells) => h("tr", { role: "row" },
+        cells.map((cell, at) => h("td", { role: "cell", class: heads[at][1], "data-label": heads[at][0] }, h("div", {}, cell ?? ""))))))))
 }
 
 export function facts(pairs) {

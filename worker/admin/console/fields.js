@@ -13,6 +13,7 @@ export function input(field) {
   const said = h("p", { id: `${id}-wrong`, class: "fault" })
   return {
     name: field.name,
+    secret: field.kind === "secret",
     node: h("div", { class: "field" }, h("label", { for: id }, field.name, field.required && " (required)"), control,
       h("p", { id: `${id}-hint`, class: "hint" }, hint), said),
     value: () => read(field, field.kind === "boolean" && control.type === "checkbox" ? String(control.checked) : control.value),

@@ -1,15 +1,18 @@
-// Ask again every two seconds while somebody looks; less often while the server is away.
+// Ask again every two seconds while somebody looks; oftener after something was done, less often while the server is away.
 
 import { Away } from "./api.js"
 import { notice } from "./say.js"
 
 const EVERY_MS = 2000
 const LONGEST_MS = 15000
+const SOON_MS = 400
+const SOON = 8
 
 // Gives a function that asks at once, for after an action. `failed` gets what asking again would not mend.
-export function poll(ask, show, failed, signal) {
+export function poll(ask, show, failed, signal, soon = 0) {
   let wake = () => {}
   const pause = (ms) => new Promise((resolve) => { wake = resolve; setTimeout(resolve, ms) })
+  addEventListener("online", () => wake(), { signal })
 
   async function go() {
     let ms = EVERY_MS
@@ -26,13 +29,16 @@ export function poll(ask, show, failed, signal) {
         notice(`${capital(error.message)}. Trying again; what is shown may be old.`)
         ms = Math.min(2 * ms, LONGEST_MS)
       }
-      await pause(ms)
+      await pause(soon-- > 0 && ms === EVERY_MS ? SOON_MS : ms)
       await seen(signal)
     }
   }
 
   go()
-  return () => wake()
+  return () => {
+    soon = SOON
+    wake()
+  }
 }
 
 function seen(signal) {

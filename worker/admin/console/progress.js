@@ -24,6 +24,9 @@ export function progress(run) {
     h("span", { class: "number" }, words))
 }
 
+// The run's counts, as fresh as they are known: what its process says is of this attempt alone.
+export const tallyOf = (run) => (run.attempt <= 1 && run.live?.tally) || run.tally || {}
+
 // What a screen reader is told: each tenth once, not each number.
 export function milestone(run) {
   const { worked, total } = reach(run)

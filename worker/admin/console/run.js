@@ -7,7 +7,7 @@ import { facts, h, redraw, table } from "./dom.js"
 import { letters } from "./letters.js"
 import { poll } from "./poll.js"
 import { problem } from "./problem.js"
-import { milestone, progress, reach } from "./progress.js"
+import { milestone, progress, reach, tallyOf } from "./progress.js"
 import { sample, series } from "./samples.js"
 import { announce } from "./say.js"
 import { slack } from "./slack.js"
@@ -16,16 +16,17 @@ import { count, counts, duration, finished, kind, live, mark, rate, scope, skips
 const PARTS = ["head", "doing", "going", "figures", "plot", "attempts", "shards", "errors", "dead", "summary", "more"]
 const ATTEMPTS = [["Attempt"], ["Ended as"], ["Began"], ["Took", "right"], ["Records"], ["Where"]]
 const SHARDS = [["Shard"], ["Status"], ["Attempts", "right"], ["Took", "right"], ["Records"]]
-const ERRORS = [["Records", "right"], ["Type"], ["Message"], ["For example"]]
+const ERRORS = [["Records"], ["Type"], ["Message"], ["For example"]]
 
 export function runPage(main, { name }, signal) {
   const parts = Object.fromEntries(PARTS.map((part) => [part, h("section", { class: part })]))
   parts.head.append(h("h1", {}, name), h("p", { class: "hint" }, "Loading…"))
   main.replaceChildren(...Object.values(parts))
   const job = name.split(":")[0]
-  let limit = null
+  let [known, limit] = [null, null]
   get("jobs", {}, signal).then(({ jobs }) => {
-    const rateOf = jobs.find((each) => each.name === job)?.limits?.rate
+    known = jobs.find((each) => each.name === job)
+    const rateOf = known?.limits?.rate
     limit = rateOf ? rateOf.count / rateOf.per : null
     ask()
   }, () => {})
@@ -35,7 +36,7 @@ export function runPage(main, { name }, signal) {
     if (live(run)) sample(run)
     announce(milestone(run))
     redraw(parts.head, [run.status, run.detail, run.scope, run.dry_run, run.attempt], () => head(run))
-    redraw(parts.doing, [run.status, run.tally?.failed, run.dry_run], () => actions(run, ask))
+    redraw(parts.doing, [run.status, run.tally?.failed, run.dry_run, known?.max_affected], () => actions(run, known, ask))
     redraw(parts.going, live(run) ? [run.live, run.tally, Date.now()] : null, () => (live(run) ? progress(run) : null))
     redraw(parts.figures, [run.tally, run.live, run.duration_s, run.cursor], () => figures(run))
     redraw(parts.plot, [live(run) ? Date.now() : run.attempts, limit, parts.plot.clientWidth], () => plot(run, limit, parts.plot.clientWidth))
@@ -43,13 +44,13 @@ export function runPage(main, { name }, signal) {
     redraw(parts.shards, [run.parts, run.shards], () => run.parts?.length
       && titled(`Shards: ${run.parts.length} of ${run.shards} have begun`, table("Shards", SHARDS, run.parts.map(shard))))
     redraw(parts.errors, run.errors ?? [], () => run.errors?.length && titled("Errors by group", table("Errors by group", ERRORS, run.errors.map(group))))
-    dead.show(run, ask)
+    dead.show(run, () => known, ask)
     redraw(parts.summary, run.slack ?? [], () => run.slack?.length && titled("Summary, as Slack shows it", slack(run.slack)))
     redraw(parts.more, [run.cursor, run.source, run.exit_code, run.created_at, run.ended_at], () => more(run))
   }
 
   const failed = (error) => main.replaceChildren(h("h1", {}, name), problem(error))
-  const ask = poll((signal) => get(runPath(name), {}, signal), show, failed, signal)
+  const ask = poll((signal) => get(runPath(name), {}, signal), show, failed, signal, 6)
 }
 
 const titled = (title, ...rest) => [h("h2", {}, title), ...rest]
@@ -67,7 +68,7 @@ function head(run) {
 }
 
 function figures(run) {
-  const tally = run.live?.tally ?? run.tally ?? {}
+  const tally = tallyOf(run)
   const { per, eta, limited, inFlight } = reach(run)
   const going = live(run) ? [["Rate", per != null && rate(per)], ["Left", eta != null && duration(eta)], ["In flight", inFlight != null && count(inFlight)],
     ["Limited by", limited]] : []

@@ -50,38 +50,33 @@ function page(main, job, signal) {
     real.disabled = true
   }
 
+  // Gives the values, or undefined where one does not fit, which is said beside it.
   function values() {
     const given = {}
     for (const each of all) {
       each.wrong("")
-      const value = each.value()
-      if (value !== undefined) given[each.name] = value
+      try {
+        given[each.name] = each.value()
+      } catch (error) {
+        if (options.includes(each)) form.querySelector("details").open = true
+        each.wrong(error.message)
+        return undefined
+      }
     }
-    return given
-  }
-
-  function checked() {
-    let at
-    try {
-      for (at of all) at.value()
-      return values()
-    } catch (error) {
-      form.querySelector("details").open ||= options.includes(at)
-      at.wrong(error.message)
-      return undefined
-    }
+    return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   }
 
   async function tried(event) {
     event.preventDefault()
-    const given = checked()
+    const given = values()
     if (!given) return
     changed()
     dry.disabled = true
     said.replaceChildren()
     try {
-      const run = await post(encodeURIComponent(job.name), { ...given, dry_run: true })
-      watch(run, given)
+      // It writes nothing: it may count beyond max_affected, so that the person is asked about the true number.
+      const bound = job.max_affected == null ? {} : { max_affected: Number.MAX_SAFE_INTEGER }
+      watch(await post(encodeURIComponent(job.name), { ...given, ...bound, dry_run: true }), given)
     } catch (error) {
       refused(error)
     } finally {
@@ -111,7 +106,7 @@ function page(main, job, signal) {
       }
       return false
     }
-    if (shown(run) !== false) poll((signal) => get(runPath(run.run_id), {}, signal), shown, refused, watching.signal)
+    if (shown(run) !== false) poll((signal) => get(runPath(run.run_id), {}, signal), shown, refused, watching.signal, 8)
   }
 
   async function start() {
@@ -126,7 +121,7 @@ function page(main, job, signal) {
     if (run) location.hash = `#/runs/${encodeURIComponent(run.run_id)}`
   }
 
-  const secret = (name) => fields(job.scope).find((each) => each.name === name)?.kind === "secret"
+  const secret = (name) => narrowing.find((each) => each.name === name)?.secret
 }
 
 function limitsOf(job) {

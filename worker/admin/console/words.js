@@ -12,7 +12,7 @@ export const kind = (status) => KINDS[status] || "quiet"
 export const mark = (status) => MARKS[kind(status)]
 export const live = (run) => kind(run.status) === "live"
 
-const whole = new Intl.NumberFormat("en")
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 })
 const small = new Intl.NumberFormat("en", { maximumFractionDigits: 1 })
 
 export const count = (value) => whole.format(value ?? 0)

@@ -1,0 +1,113 @@
+"""The console's room: the real server over real payments and a real provider, with jobs of its own, and a browser."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from browser import Scheme, Watched, chromium, opened
+from payments import Payments, payments
+from playwright.async_api import Browser
+
+from worker.admin import tokens
+
+ROOT = Path(__file__).parent.parent
+MAX_AFFECTED = 5
+OPS = tokens.make("ops", ["read", "start:*", "stop:*", "replay:*"])
+READER = tokens.make("reader", ["read"])
+
+_EVERY_FIELD = '''\
+"""Look at the payments of an audit: a job whose scope has a field of each kind."""
+
+from datetime import date
+from typing import Literal
+
+from worker import Job, Outcome, Record, Run, Scope, Secret, Source, done, postgres
+
+
+class Audit(Scope):
+    ids: tuple[int, ...] = ()
+    at_least: float = 0.5
+    since: date | None = None
+    region: Literal["eu", "us"] | None = None
+    deep: bool = False
+    password: Secret | None = None
+
+
+class AuditPayments(Job[Audit]):
+    def source(self, run: Run[Audit]) -> Source:
+        return postgres.query("SELECT id FROM payments WHERE id = ANY($1::bigint[])", list(run.scope.ids), key="id")
+
+    async def process(self, record: Record, run: Run[Audit]) -> Outcome:
+        return done()
+'''
+
+
+class Room:
+    """A server and what is around it; `behaviour` is the provider's."""
+
+    def __init__(self, browser: Browser, world: Payments, address: str) -> None:
+        self.browser, self.world, self.address = browser, world, address
+        self.behaviour = world.simulator.behaviour
+
+    @asynccontextmanager
+    async def shown(
+        self,
+        place: str = "#/",
+        *,
+        token: str = OPS.token,
+        width: int = 1280,
+        height: int = 900,
+        scheme: Scheme = "light",
+    ) -> AsyncIterator[Watched]:
+        """Open a page of the console with this token typed in."""
+        address = f"{self.address}/console/{place}"
+        async with opened(self.browser, address, width=width, height=height, scheme=scheme) as watched:
+            await watched.page.get_by_label("Token").fill(token)
+            await watched.page.keyboard.press("Enter")
+            await watched.page.get_by_role("navigation").wait_for()
+            yield watched
+
+
+@asynccontextmanager
+async def console(url: str, folder: Path, records: int) -> AsyncIterator[Room]:
+    """Serve the console over so many payments."""
+    write_jobs(folder / "jobs")
+    async with chromium() as browser, payments(url, records) as world, served(folder, world.environment) as address:
+        yield Room(browser, world, address)
+
+
+def write_jobs(folder: Path) -> None:
+    """Write two jobs: the payments' own with a max_affected, and one with fields of every kind."""
+    folder.mkdir()
+    text = (ROOT / "jobs" / "poll_payments.py").read_text()
+    bounded = re.sub(
+        r"^    timeout = .*$", rf"\g<0>\n    max_affected = {MAX_AFFECTED}", text, count=1, flags=re.MULTILINE
+    )
+    (folder / "__init__.py").touch()
+    (folder / "poll_payments.py").write_text(bounded)
+    (folder / "audit_payments.py").write_text(_EVERY_FIELD)
+
+
+@asynccontextmanager
+async def served(folder: Path, environment: dict[str, str]) -> AsyncIterator[str]:
+    """Run `python -m worker serve` over the folder's jobs, and hold that it ends well when it is asked to."""
+    command = (sys.executable, "-m", "worker", "serve", "--port", "0")
+    known = {"ADMIN_TOKEN_HASHES": f"{OPS.entry},{READER.entry}", "LOG_FORMAT": "json", "WORKER_PAGE_SIZE": "100"}
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **known, **environment}
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environ, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        line = json.loads(await process.stdout.readline())
+        heard = asyncio.create_task(process.stdout.read())  # the runs' own lines go there, too
+        yield f"http://{line['host']}:{line['port']}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
+    await heard
+    assert process.returncode == 0
