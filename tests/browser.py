@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import pytest
 from npm import installed
@@ -11,6 +11,8 @@ from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 _AXE = "4.14.1"
 _FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-lcd-text")
+Scheme: TypeAlias = Literal["light", "dark"]
+
 _VIOLATIONS = """
     addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`))"""
 
@@ -51,7 +53,7 @@ class Watched:
 
 @asynccontextmanager
 async def opened(
-    browser: Browser, address: str, *, width: int = 1280, height: int = 900, scheme: Literal["light", "dark"] = "light"
+    browser: Browser, address: str, *, width: int = 1280, height: int = 900, scheme: Scheme = "light"
 ) -> AsyncIterator[Watched]:
     """Open an address in a window of its own; afterwards nothing may have been complained about."""
     context = await browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
@@ -68,8 +70,9 @@ async def opened(
 
 async def barriers(page: Page) -> list[str]:
     """List what keeps people from using the page, as axe-core finds it: WCAG 2.2 A and AA, and its best practices."""
-    source = installed("axe-core", _AXE) / "node_modules" / "axe-core" / "axe.min.js"
-    await page.evaluate(source.read_text())
+    if not await page.evaluate("'axe' in globalThis"):
+        source = installed("axe-core", _AXE) / "node_modules" / "axe-core" / "axe.min.js"
+        await page.evaluate(source.read_text())
     found: dict[str, Any] = await page.evaluate("axe.run()")
     return [
         f"{each['id']}: {each['help']}: {node['html'][:200]}" for each in found["violations"] for node in each["nodes"]

@@ -9,9 +9,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
 
-from browser import Watched, chromium, opened
+from browser import Scheme, Watched, chromium, opened
 from payments import Payments, payments
 from playwright.async_api import Browser
 
@@ -64,7 +63,7 @@ class Room:
         token: str = OPS.token,
         width: int = 1280,
         height: int = 900,
-        scheme: Literal["light", "dark"] = "light",
+        scheme: Scheme = "light",
     ) -> AsyncIterator[Watched]:
         """Open a page of the console with this token typed in."""
         address = f"{self.address}/console/{place}"
@@ -87,7 +86,9 @@ def write_jobs(folder: Path) -> None:
     """Write two jobs: the payments' own with a max_affected, and one with fields of every kind."""
     folder.mkdir()
     text = (ROOT / "jobs" / "poll_payments.py").read_text()
-    bounded = re.sub(r"^    timeout = .*$", rf"\g<0>\n    max_affected = {MAX_AFFECTED}", text, count=1, flags=re.MULTILINE)
+    bounded = re.sub(
+        r"^    timeout = .*$", rf"\g<0>\n    max_affected = {MAX_AFFECTED}", text, count=1, flags=re.MULTILINE
+    )
     (folder / "__init__.py").touch()
     (folder / "poll_payments.py").write_text(bounded)
     (folder / "audit_payments.py").write_text(_EVERY_FIELD)

@@ -18,14 +18,12 @@ from worker.scope import Scope, parse, variables, whole
 from worker.verdict import Verdict
 
 WAIT: Mapping[str, Any] = {"wait": bool | Annotated[float, msgspec.Meta(ge=0, le=LONGEST_WAIT_S)]}
+"""What may stand in any body."""
+
+RESUME: Mapping[str, Any] = {"max_affected": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None, **WAIT}
 """What may stand in the body of a resume, beside the secret fields of the scope, which are not kept."""
 
-REPLAY: Mapping[str, Any] = {
-    "error": str | None,
-    "key": str | None,
-    "max_affected": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
-    **WAIT,
-}
+REPLAY: Mapping[str, Any] = {"error": str | None, "key": str | None, **RESUME}
 """What may stand in the body of a replay, beside them."""
 
 
@@ -33,7 +31,7 @@ def resumed(job: type[Job[Any]], run: RunView, scope_hash: str | None, values: M
     """Ask for a run to go on. Raises Problem where it cannot, or for what is wrong with the body."""
     if run.status == Verdict.SUCCEEDED.word:
         raise _cannot(run, "has succeeded: there is nothing to go on with")
-    return _asked(job, run, scope_hash, values, WAIT)
+    return _asked(job, run, scope_hash, values, RESUME)
 
 
 def replayed(job: type[Job[Any]], run: RunView, scope_hash: str | None, values: Mapping[str, Any]) -> Asked:

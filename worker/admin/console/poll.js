@@ -12,6 +12,7 @@ const SOON = 8
 export function poll(ask, show, failed, signal, soon = 0) {
   let wake = () => {}
   const pause = (ms) => new Promise((resolve) => { wake = resolve; setTimeout(resolve, ms) })
+  addEventListener("online", () => wake(), { signal })
 
   async function go() {
     let ms = EVERY_MS

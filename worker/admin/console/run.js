@@ -50,7 +50,7 @@ export function runPage(main, { name }, signal) {
   }
 
   const failed = (error) => main.replaceChildren(h("h1", {}, name), problem(error))
-  const ask = poll((signal) => get(runPath(name), {}, signal), show, failed, signal)
+  const ask = poll((signal) => get(runPath(name), {}, signal), show, failed, signal, 6)
 }
 
 const titled = (title, ...rest) => [h("h2", {}, title), ...rest]
