@@ -31,6 +31,18 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, st
     return dict(each.split("=", 1) for each in json.loads(capsys.readouterr().out))
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_stack_parameters_name_the_run_store_of_a_job_without_a_database(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its task may not use the table otherwise; where the runs are in PostgreSQL it may not, for it need not."""
+    text = FILES[name].read_text(encoding="utf-8")
+    file = tmp_path / "test.env"
+    file.write_text("".join(f"{key}={value}\n" for key, value in {"RUN_TABLE": "runs", **values(text)}.items()))
+    found = printed(capsys, name, str(file)).get("RunStoreTable")
+    assert found == (values(text)["RUN_TABLE"] if "${RUN_TABLE}" in text else None)
+
+
 @pytest.mark.parametrize("name", SCHEDULED)
 def test_stack_parameters_retry_a_start_for_less_than_the_interval(name: str) -> None:
     """A start that is still tried when the next is due makes starts pile up."""
