@@ -64,7 +64,7 @@ functions: install ## Build the code of the Lambda functions: make functions ARC
 image-test: install ## Run an image as ECS would, and stop and starve it: make image-test IMAGE=name:tag
 	@IMAGE=$(IMAGE) ENGINE=$(ENGINE) $(BIN)/python -m pytest -q -m image -s tests/test_image.py tests/test_push.py
 
-push: ## Push the image to ECR as VERSION, and print its name by digest: make push REPOSITORY=….amazonaws.com/ecs-batch-worker
+push: ## Push the image to ECR as VERSION, and print its name by digest: make push REPOSITORY=….amazonaws.com/batch-worker
 	@ENGINE="$(ENGINE)" IMAGE="$(IMAGE)" VERSION="$(VERSION)" REPOSITORY="$(REPOSITORY)" PUSH_ARGS="$(PUSH_ARGS)" .ci/push
 
 deploy: export PARAMETERS := $(PARAMETERS)

@@ -205,6 +205,9 @@ def started_with(name: str = WORKER, key: str = "<aws.scheduler.scheduled-time>"
     return with_(_SCHEDULE, "Input", json.dumps({"containerOverrides": [overrides]}))
 
 
+_TO_ECS = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+
+
 def allowed(**statement: Any) -> Change:
     """Allow a role something else."""
     return within(_ROLE, "Resource", lambda node: node.update({"Resource": "arn:aws:s3:::ours/key", **statement}))
@@ -267,6 +270,7 @@ DEFINITION: list[tuple[str, Change]] = [
         "log-router-grace",
         definition(lambda d: container(d, "log_router")["firelensConfiguration"]["options"].pop("config-file-value")),
     ),
+    ("log-router-grace", definition(lambda d: container(d, "log_router").pop("stopTimeout"))),
     ("agent-not-fargate", drop("environment", "ECS_FARGATE", "datadog-agent")),
     ("agent-drops-last", put("DD_DOGSTATSD_FLUSH_INCOMPLETE_BUCKETS", "false", "datadog-agent")),
     ("agent-cut-off", put("DD_FORWARDER_STOP_TIMEOUT", "30", "datadog-agent")),
@@ -320,12 +324,18 @@ AROUND: list[tuple[str, Change]] = [
     ("schedule-disagrees", both(given(ScheduledBy="rule"), job(schedule=Cron("0 12 * * ? *", zone="Europe/Berlin")))),
     ("schedule-disagrees", another(_SCHEDULED)),
     ("run-key-not-given", started_with(key="<aws.scheduler.execution-id>")),
+    ("run-key-not-given", started_with(key="nightly")),
+    ("run-key-not-given", started_with(key="<aws.scheduler.execution-id>")),
     ("override-too-large", started_with(more="x" * 8_192)),
     ("override-for-nobody", started_with(name="app")),
     ("wildcard-action", allowed(Action="ecs:*")),
     ("wildcard-action", allowed(Action=["s3:GetObject", "s3:Put*"])),
     ("wildcard-action", with_(_ROLE, "ManagedPolicyArns", ["arn:aws:iam::aws:policy/AmazonS3FullAccess"])),
     ("wildcard-resource", allowed(Action="s3:GetObject", Resource="*")),
+    ("wildcard-resource", allowed(Action="iam:PassRole", Resource="*", Condition=_TO_ECS)),
+    ("open-trust", within(_ROLE, "Principal", lambda statement: statement.update(Principal="*"))),
+    ("open-trust", within(_ROLE, "Principal", lambda statement: statement.update(Principal={"AWS": ["*"]}))),
+    ("alarm-tells-nobody", within(_ALARM, "OKActions", lambda alarm: alarm.pop("AlarmActions"))),
     (
         "wildcard-resource",
         allowed(Action="ssm:GetParameters", Resource={"Fn::Sub": "arn:aws:ssm:${AWS::Region}:1:parameter/*"}),

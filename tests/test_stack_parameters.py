@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from definitions import FILES, values
+from definitions import FILES, ROOT, values
 from stacks import JOB, SHARED
 
 from worker import Cron, Every, Job, minutes, registry
-from worker.aws import stack_parameters
+from worker.aws import given, stack_parameters
 from worker.aws.stack_parameters import longest, main, parameters
+from worker.aws.task_definition import variables
 
 JOBS = {name: registry.load(name) for name in registry.names()}
 SCHEDULED = [name for name, job in JOBS.items() if job.schedule]
@@ -29,6 +30,18 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, st
     """Run the command and give what it prints."""
     assert main(arguments) == 0
     return dict(each.split("=", 1) for each in json.loads(capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_stack_parameters_name_the_run_store_of_a_job_without_a_database(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its task may not use the table otherwise; where the runs are in PostgreSQL it may not, for it need not."""
+    text = FILES[name].read_text(encoding="utf-8")
+    file = tmp_path / "test.env"
+    file.write_text("".join(f"{key}={value}\n" for key, value in {"RUN_TABLE": "runs", **values(text)}.items()))
+    found = printed(capsys, name, str(file)).get("RunStoreTable")
+    assert found == (values(text)["RUN_TABLE"] if "${RUN_TABLE}" in text else None)
 
 
 @pytest.mark.parametrize("name", SCHEDULED)
@@ -164,3 +177,16 @@ def test_stack_parameters_know_that_a_rule_is_in_utc(
     monkeypatch.setattr(stack_parameters, "_secrets", lambda *_: [])
     assert main(["daily-report", "ScheduledBy=rule"]) == 2
     assert "a rule knows UTC alone, and daily-report runs by Europe/Berlin" in capsys.readouterr().err
+
+
+def test_stack_parameters_are_all_in_the_page_on_ecs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file of values that the page begins with is enough for the definition and both stacks."""
+    page = (ROOT / "docs" / "ecs.md").read_text(encoding="utf-8")
+    file = tmp_path / "production.env"
+    file.write_text(page.partition("Write `production.env`:\n\n```\n")[2].partition("```")[0])
+    said = given.read([str(file)]).every()
+    known = set(variables(FILES["poll-payments"].read_text(encoding="utf-8")))
+    assert known - said.keys() == {"IMAGE", "EXECUTION_ROLE_ARN", "TASK_ROLE_ARN"}  # of the release itself
+    for stack, name, later in ((SHARED, "shared", {"FunctionsKey"}), (JOB, "poll-payments", set[str]())):
+        needed = {key for key, one in stack["Parameters"].items() if "Default" not in one}
+        assert needed - printed(capsys, name, str(file)).keys() == later

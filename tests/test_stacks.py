@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from definitions import ROOT
 from stacks import JOB, PIPELINE, SHARED, STACKS, actions, of_type, statements
 
 from worker.aws.definition_faults import WORKER
@@ -125,6 +126,19 @@ def test_stacks_let_new_objects_wait_for_room() -> None:
     assert of_type("AWS::Lambda::EventSourceMapping")["TakeObjects"]["EventSourceArn"] == target["Arn"]
     hours = of_type("AWS::SQS::Queue")["Objects"]["RedrivePolicy"]["maxReceiveCount"] * 720 / 3_600
     assert hours == 20
+
+
+def test_stacks_let_the_launcher_ask_ecs_for_what_it_calls() -> None:
+    """A right that no line of the code uses is one too many; tags come with RunTask."""
+    launch = SHARED["Resources"]["Launch"]["Properties"]["PolicyDocument"]["Statement"]
+    granted = {action for statement in launch for action in actions(statement) if action.startswith("ecs:")}
+    called = {
+        operation
+        for file in (ROOT / "worker" / "aws").glob("*.py")
+        for operation in re.findall(r'"ecs", "(\w+)"', file.read_text(encoding="utf-8"))
+    }
+    camel = {f"ecs:{operation.title().replace('_', '')}" for operation in called}
+    assert granted == camel | {"ecs:TagResource"}
 
 
 def test_stacks_let_a_schedule_do_one_thing() -> None:

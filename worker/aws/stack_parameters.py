@@ -100,7 +100,10 @@ def _chosen(name: str, said: given.Given) -> dict[str, str]:
     if name != SHARED:
         job = registry.load(name)
         known, others = others, known
-        found = parameters(job, _secrets(FOLDER / f"{name}.json", values))
+        definition = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
+        found = parameters(job, _secrets(definition, values))
+        if "RUN_TABLE" in values and "RUN_TABLE" in variables(definition):
+            found["RunStoreTable"] = values["RUN_TABLE"]
     camel = {key: value for key, value in values.items() if not key.isupper()}
     faults = [
         f"{key}={value}: no stack has such a parameter; this one has {', '.join(known)}"
@@ -125,9 +128,9 @@ def _shared(values: Mapping[str, str]) -> dict[str, str]:
     return found | ({"Name": values["Shared"]} if "Shared" in values else {})
 
 
-def _secrets(definition: Path, values: Mapping[str, str]) -> list[str]:
+def _secrets(definition: str, values: Mapping[str, str]) -> list[str]:
     """Give the ARNs of all secrets that a task definition names, with its variables filled in."""
-    containers = json.loads(definition.read_text(encoding="utf-8"))["containerDefinitions"]
+    containers = json.loads(definition)["containerDefinitions"]
     named = json.dumps({"arns": [secret["valueFrom"] for one in containers for secret in one.get("secrets", ())]})
     filled: list[str] = render(named, {name: values.get(name, "") for name in variables(named)})["arns"]
     return filled

@@ -30,6 +30,9 @@ def oversights(template: Template) -> Iterator[Finding]:
         if alarm.properties.get("MetricName") == _SUCCESSES and found != "breaching":
             path = alarm.place("TreatMissingData")
             yield codes.SILENCE_IS_SUCCESS.at(path, f"is {found}", "TreatMissingData: breaching")
+        if not alarm.properties.get("AlarmActions"):
+            line = 'AlarmActions: [{"Fn::ImportValue": !Sub "${Shared}-alerts"}]'
+            yield codes.ALARM_TELLS_NOBODY.at(alarm.place("AlarmActions"), "there is none", line)
     for machine in template.of_type("AWS::StepFunctions::StateMachine"):
         yield from _machine(machine)
 

@@ -96,6 +96,8 @@ OVERRIDE_FOR_NOBODY = Code(
     "override-for-nobody", "RunTask refuses an override for a container that is not there: each start fails."
 )
 WILDCARD_ACTION = Code("wildcard-action", "A role may do more than anybody has thought of.")
+OPEN_TRUST = Code("open-trust", "Whoever has any AWS account may take the role, and all that it may do.")
+ALARM_TELLS_NOBODY = Code("alarm-tells-nobody", "It rings in a console that nobody looks at in the night.")
 WILDCARD_RESOURCE = Code("wildcard-resource", "A mistake in one job reaches everybody's data.")
 BLIND_RULE = Code(
     "blind-rule", "A container that never ran has no exit code: a task that could not start would go unnoticed."

@@ -17,6 +17,8 @@ LONGEST_OVERRIDES = 8_192
 """Characters of `overrides` that RunTask takes, JSON punctuation included."""
 
 _SCHEDULED_TIME = {"AWS::Scheduler::Schedule": "<aws.scheduler.scheduled-time>", "AWS::Events::Rule": "$.time"}
+_KEY_IN = re.compile(r'"(?:run_key"|name"\s*:\s*"RUN_KEY"\s*,\s*"value")\s*:\s*"([^"]*)"')
+"""In a request to the launcher, or in an override; as text, for it is no JSON before its `<variables>` are filled in."""
 _JOB_IN = re.compile(r'"job"\s*:\s*"([^"]+)"')
 
 
@@ -77,13 +79,12 @@ def _run_key(delivery: Delivery) -> Iterator[Finding]:
     if not delivery.scheduled:
         return
     time = _SCHEDULED_TIME[delivery.resource.type]
-    paths = [one.get("InputPathsMap") for one in delivery.transformers]
-    if not (
-        any(time in text for text in texts(paths))
-        or (delivery.inputs and all(time in text for text in delivery.inputs))
-    ):
+    paths = [one.get("InputPathsMap") or {} for one in delivery.transformers]
+    known = {f"<{name}>" for each in paths for name, path in each.items() if path == time} | {time}
+    keys = [_KEY_IN.findall(text) for text in delivery.inputs]
+    if not keys or not all(some and all(any(one in key for one in known) for key in some) for some in keys):
         line = f'hand {time} over as RUN_KEY: {{"name": "RUN_KEY", "value": "{time if time.startswith("<") else "<time>"}"}}'
-        yield codes.RUN_KEY_NOT_GIVEN.at(f"{delivery.path}.Input", f"{time} is not handed over", line)
+        yield codes.RUN_KEY_NOT_GIVEN.at(f"{delivery.path}.Input", f"{time} is not handed over as run key", line)
 
 
 def _overrides(delivery: Delivery) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.aws.doctor import codes
 from worker.aws.doctor.finding import Finding
-from worker.aws.doctor.template import Template, either, mappings
+from worker.aws.doctor.template import Template, either, mappings, texts
 
 _WITHOUT_RESOURCE = {
     "cloudwatch:PutMetricData",
@@ -43,6 +43,8 @@ def excesses(template: Template) -> Iterator[Finding]:
     for resource in template.of_type(
         "AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"
     ):
+        for trust, _ in mappings(resource.properties.get("AssumeRolePolicyDocument")):
+            yield from _trust(trust, resource.place("AssumeRolePolicyDocument"))
         if "PolicyDocument" in resource.properties:
             yield from _document(resource.properties["PolicyDocument"], resource.place("PolicyDocument"))
         for policy, path in mappings(resource.properties.get("Policies"), resource.place("Policies")):
@@ -53,6 +55,13 @@ def excesses(template: Template) -> Iterator[Finding]:
                 yield codes.WILDCARD_ACTION.at(
                     f"{resource.place('ManagedPolicyArns')}{path}", what, "name the actions that are used"
                 )
+
+
+def _trust(document: Mapping[str, Any], path: str) -> Iterator[Finding]:
+    for statement, where in mappings(document.get("Statement"), f"{path}.Statement"):
+        if statement.get("Effect") == "Allow" and "*" in texts(statement.get("Principal")):
+            line = "Principal: {Service: ecs-tasks.amazonaws.com}"
+            yield codes.OPEN_TRUST.at(f"{where}.Principal", "is everybody", line)
 
 
 def _document(node: Any, path: str) -> Iterator[Finding]:
@@ -68,7 +77,8 @@ def _statement(statement: Mapping[str, Any], path: str) -> Iterator[Finding]:
         yield codes.WILDCARD_ACTION.at(f"{path}.Action", f"allows {', '.join(broad)}", "name the actions that are used")
     resources = [_text(resource) for resource, _ in either(statement.get("Resource", []))]
     wide = [resource for resource in resources if _ALL_OF_A_KIND.fullmatch(_last(resource))]
-    if wide and "Condition" not in statement and not set(actions) <= _WITHOUT_RESOURCE:
+    bounded = "Condition" in statement and "iam:PassRole" not in actions  # to whom it is passed says not which
+    if wide and not bounded and not set(actions) <= _WITHOUT_RESOURCE:
         what = f"allows {', '.join(actions)} on {', '.join(wide)}"
         yield codes.WILDCARD_RESOURCE.at(f"{path}.Resource", what, "name the resources, by `!GetAtt ….Arn`")
 

@@ -11,6 +11,8 @@ _FLUSHES = ("DD_AGGREGATOR_STOP_TIMEOUT", "DD_FORWARDER_STOP_TIMEOUT")
 _FLUSH_UNASKED_S, _STOP_UNASKED_S = 2.0, 30
 _LINK = {"LOG_GROUP": "log_group_name", "LOG_STREAM_PREFIX": "log_stream_prefix"}
 _CONFIG = "/fluent-bit/configs/minimize-log-loss.conf"
+_GRACE_S = 30
+"""Of that configuration."""
 
 
 def logs(definition: Definition) -> Iterator[Finding]:
@@ -32,6 +34,9 @@ def logs(definition: Definition) -> Iterator[Finding]:
             line = f'"config-file-type": "file", "config-file-value": "{_CONFIG}"'
             what = f"config-file-value is {options.get('config-file-value')!r}"
             yield codes.LOG_ROUTER_GRACE.at(place(router, "firelensConfiguration", "options"), what, line)
+        elif (stop := router.get("stopTimeout") or _STOP_UNASKED_S) <= _GRACE_S:
+            what = f"is {stop} s, and Fluent Bit takes {_GRACE_S} s to send what it has"
+            yield codes.LOG_ROUTER_GRACE.at(place(router, "stopTimeout"), what, '"stopTimeout": 60')
 
 
 def _awslogs(options: Mapping[str, str], path: str) -> Iterator[Finding]:
