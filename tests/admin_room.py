@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -148,14 +148,29 @@ def ask(job: str = "poll-payments", **values: Any) -> Asked:
 
 @asynccontextmanager
 async def served(
-    folder: Path, *, most: int = 4, starts_a_minute: int = 30, stop_timeout_s: float = 5
+    folder: Path,
+    *,
+    most: int = 4,
+    starts_a_minute: int = 30,
+    requests_a_second: int = 300,
+    stop_timeout_s: float = 5,
+    trusted_proxies: Sequence[str] = (),
+    known: tokens.Tokens | None = None,
 ) -> AsyncIterator[Room]:
     """Serve the API on a free port, in this loop, with real processes behind it."""
     room = Room(folder, most)
     listener = listen("127.0.0.1", 0)
-    api = app(JOBS, room.runs, room.children, tokens.parse(QA.entry), starts_a_minute=starts_a_minute)
+    let_in = known or tokens.parse(QA.entry)
+    api = app(
+        JOBS,
+        room.runs,
+        room.children,
+        let_in,
+        starts_a_minute=starts_a_minute,
+        requests_a_second=requests_a_second,
+    )
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    serving = asyncio.create_task(serve(api, room.children, listener, room.stop, stop_timeout_s))
+    serving = asyncio.create_task(serve(api, room.children, listener, room.stop, stop_timeout_s, trusted_proxies))
     headers = {"Authorization": f"Bearer {QA.token}"}
     try:
         async with ClientBuilder().base_url(address).default_headers(headers).build() as room.client:

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from admin_room import JOBS, QA, FolderRuns, Room, served
+from admin_room import Room, served
 
 from worker import Every, Job
-from worker.admin import tokens
-from worker.admin.children import Children
-from worker.admin.routes import app
+from worker.admin.listing import about, following
 
 
 @pytest.fixture
@@ -40,9 +38,8 @@ async def test_looks_list_the_jobs_with_their_last_runs(room: Room) -> None:
     assert told["token"] == {"name": "qa", "rights": ["read", "start:*", "stop:*", "replay:*"]}
 
 
-def test_looks_say_when_a_job_is_due_and_what_it_lacks(tmp_path: Path) -> None:
+def test_looks_say_when_a_job_is_due_and_what_it_lacks() -> None:
     """The schedule's next time, in UTC; the variables that its runs would not find here."""
-    from worker.admin.listing import about, following
 
     class Nightly(Job[Any]):
         """Count the night's orders."""
@@ -56,7 +53,6 @@ def test_looks_say_when_a_job_is_due_and_what_it_lacks(tmp_path: Path) -> None:
     assert (told["schedule"], told["missing"]) == ({"text": "rate(5 minutes)", "zone": "UTC"}, ["API_KEY"])
     assert about(Nightly, None)["missing"] == []
     assert following(Nightly) is not None
-    assert app({"nightly": Nightly, **JOBS}, FolderRuns(tmp_path), Children(), tokens.parse(QA.entry))
 
 
 async def test_looks_turn_pages_of_runs(room: Room) -> None:

@@ -21,14 +21,14 @@ LONGEST_WAIT_S = 3600.0
 
 T = TypeVar("T")
 
-_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "dry_run": bool,
     "max_records": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
     "max_affected": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
     "run_key": str | None,
     "wait": bool | Annotated[float, msgspec.Meta(ge=0, le=LONGEST_WAIT_S)],
 }
-assert tuple(_OPTIONS) == RESERVED
+assert tuple(OPTIONS) == RESERVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +76,8 @@ async def values_of(request: Request) -> dict[str, Any]:
 
 def asked(job: type[Job[Any]], values: Mapping[str, Any], header_key: str | None = None) -> Asked:
     """Check the values of a body, and the key of the header, against the job; raises Problem with all faults."""
-    faults = unknown(values, [*_fields(job.Scope), *_OPTIONS])
-    options = {name: tried(faults, option, name, values[name], _OPTIONS[name]) for name in _OPTIONS if name in values}
+    faults = unknown(values, [*_fields(job.Scope), *OPTIONS])
+    options = {name: tried(faults, option, name, values[name], OPTIONS[name]) for name in OPTIONS if name in values}
     if options.get("max_affected") and job.write is None:
         faults.append(f"max_affected={options['max_affected']}: {job.name} writes no results that could be counted")
     key = tried(faults, _key, options, header_key)

@@ -3,6 +3,7 @@
 import logging
 from http import HTTPStatus
 
+from aiolimiter import AsyncLimiter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,9 +18,11 @@ _REALM = 'Bearer realm="admin"'
 class Bearer:
     """Ask each request for a bearer token (RFC 6750) and note it as `request.state.token`."""
 
-    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens, requests_a_second: int) -> None:
         self._app = app
         self._tokens = tokens
+        # Leaky buckets: they guard the server, no promise hangs on them.
+        self._permits = {token.name: AsyncLimiter(requests_a_second, 1) for token in tokens.all}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on, or raise Problem where nobody's token is in it, or one that is over."""
@@ -33,6 +36,11 @@ class Bearer:
         if token.expired:
             detail = f"this token expired on {token.expires}: `python -m worker token new` makes another"
             raise _unknown(request, detail, f'{_REALM}, error="invalid_token"')
+        permits = self._permits[token.name]
+        if not permits.has_capacity():
+            detail = f"{permits.max_rate:g} requests a second are allowed for each token"
+            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": "1"})
+        await permits.acquire()
         request.state.token = token
         await self._app(scope, receive, send)
 

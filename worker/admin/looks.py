@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.admin import documents
+from worker.admin import documents, openapi
 from worker.admin.bearer import allowed_to_look
 from worker.admin.listing import LATEST, about, bar, following
 from worker.admin.pages import behind, key_token, place_token, wanted
@@ -45,6 +45,7 @@ class Looks:
         environ: Mapping[str, str] | None,
     ) -> None:
         self._jobs, self._runs, self._starts, self._carrier, self._blocks = jobs, runs, starts, carrier, blocks
+        self._openapi = openapi.document(jobs)
         self._about = {name: about(job, environ) for name, job in jobs.items()}
 
     async def jobs(self, request: Request) -> Response:
@@ -85,6 +86,10 @@ class Looks:
             raise no_run(run_id)
         more = key_token(found[-1].key) if len(found) == limit else None
         return answer(HTTPStatus.OK, {"letters": [documents.letter(each) for each in found], "next": more})
+
+    async def openapi(self, request: Request) -> Response:
+        """Give the OpenAPI document, to whoever has a token."""
+        return answer(HTTPStatus.OK, self._openapi)
 
     def document(self, view: RunView) -> dict[str, Any]:
         """Give all that is known of a run."""

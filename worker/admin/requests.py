@@ -1,11 +1,13 @@
 """One name for each request: in our log, in the answer, and in the run that it starts."""
 
+import logging
 import re
 import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_log = logging.getLogger("worker.admin")
 _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
 
@@ -29,4 +31,7 @@ class Named:
                 MutableHeaders(scope=message)["X-Request-Id"] = name
             await send(message)
 
-        await self._app(scope, receive, named)
+        try:
+            await self._app(scope, receive, named)
+        except Exception:  # noqa: BLE001 - answered already, by a problem that tells nothing of it
+            _log.exception("request failed", extra={"request_id": name, "path": scope["path"]})

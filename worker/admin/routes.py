@@ -5,12 +5,13 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.routing import Mount, Route, Router
+from starlette.types import ASGIApp
 
 from worker.admin.acts import Acts
 from worker.admin.assets import console
 from worker.admin.bearer import Bearer
+from worker.admin.health import Health
 from worker.admin.looks import Looks
 from worker.admin.ports import Blocks, Carrier, Runs
 from worker.admin.problems import Problem, away, broken, problem, refused
@@ -31,7 +32,8 @@ def app(
     blocks: Blocks = lambda summary: [],
     environ: Mapping[str, str] | None = None,
     starts_a_minute: int = 30,
-) -> Starlette:
+    requests_a_second: int = 300,
+) -> ASGIApp:
     """Build the API over these jobs; raises Faults where a job's scope has a field that the API keeps for itself.
 
     `environ` is what runs get of this server's environment: what a job lacks there is said of it.
@@ -39,9 +41,9 @@ def app(
     _check(jobs)
     starts = Starts(runs, carrier, starts_a_minute)
     looks = Looks(jobs, runs, starts, carrier, blocks, environ)
+    gate = Bearer(_router(looks, Acts(jobs, starts, carrier, looks)), tokens, requests_a_second)
     application = Starlette(
-        routes=[Mount("/admin", Bearer(_router(looks, Acts(jobs, starts, carrier, looks)), tokens)), *console()],
-        middleware=[Middleware(Named)],
+        routes=[Mount("/admin", gate), *Health(runs, carrier).routes(), *console()],
         exception_handlers={
             Problem: problem,
             HTTPException: refused,
@@ -51,12 +53,13 @@ def app(
         },
     )
     application.router.redirect_slashes = False
-    return application
+    return Named(application)
 
 
 def _router(looks: Looks, acts: Acts) -> Router:
     run = "/runs/{run_id:path}"
     routes = [
+        Route("/openapi.json", looks.openapi, methods=["GET"]),
         Route("/jobs", looks.jobs, methods=["GET"]),
         Route("/runs", looks.runs, methods=["GET"]),
         Route(f"{run}/stop", acts.stop, methods=["POST"]),

@@ -5,10 +5,10 @@ import contextlib
 import logging
 import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from worker.admin.ports import Carrier
 from worker.errors import Faults
@@ -36,10 +36,15 @@ def listen(host: str = "127.0.0.1", port: int = 8080) -> socket.socket:
 
 
 async def serve(
-    app: Starlette, children: Carrier, listener: socket.socket, stop: Stop, stop_timeout_s: float = 30.0
+    app: ASGIApp,
+    children: Carrier,
+    listener: socket.socket,
+    stop: Stop,
+    stop_timeout_s: float = 30.0,
+    trusted_proxies: Sequence[str] = (),
 ) -> None:
     """Serve until `stop` is asked; then all runs get SIGTERM and up to that many seconds, and the server ends after them."""
-    server = _Server(_config(app, stop_timeout_s))
+    server = _Server(_config(app, stop_timeout_s, trusted_proxies))
     asked = asyncio.create_task(stop.wait())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
@@ -54,7 +59,7 @@ async def serve(
         await serving
 
 
-def _config(app: Starlette, stop_timeout_s: float) -> uvicorn.Config:
+def _config(app: ASGIApp, stop_timeout_s: float, trusted_proxies: Sequence[str]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
@@ -63,7 +68,8 @@ def _config(app: Starlette, stop_timeout_s: float) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),  # whose X-Forwarded-For says who the client is
+        forwarded_allow_ips=list(trusted_proxies),
         # Requests that wait for a run end with it; this is for what hangs all the same.
         timeout_graceful_shutdown=math.ceil(stop_timeout_s) + 2,
     )

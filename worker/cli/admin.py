@@ -63,7 +63,7 @@ async def _serve(options: argparse.Namespace, signals: Signals) -> None:
         environ = None if options.ecs else os.environ
         application = routes.app(jobs, runs, started, accepted, blocks=partial(_blocks, mask), environ=environ)
         listener = server.listen(options.host, options.port)
-        await server.serve(application, started, listener, stop, for_runs_s)
+        await server.serve(application, started, listener, stop, for_runs_s, options.trust_proxy)
     signals.ignore()
 
 

@@ -3,6 +3,7 @@
 import argparse
 import re
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 from worker import registry
@@ -97,6 +98,14 @@ def command_parser(word: str) -> argparse.ArgumentParser:
     elif word == "serve":
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
         parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080; 0: any free one)")
+        parser.add_argument(
+            "--trust-proxy",
+            type=_network,
+            action="append",
+            default=[],
+            metavar="CIDR",
+            help="believe X-Forwarded-For of proxies there: 10.0.0.0/8; again for more (nobody)",
+        )
         parser.add_argument("--most", type=_positive, default=4, metavar="N", help="runs at the same time (4)")
         parser.add_argument(
             "--ecs", action="store_true", help="start runs as tasks in LAUNCH_CLUSTER, not as processes here"
@@ -216,6 +225,13 @@ def age(text: str) -> timedelta:
     if match is None or int(match[1]) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 90d, 12h or 2w")
     return timedelta(**{{"h": "hours", "d": "days", "w": "weeks"}[match[2]]: int(match[1])})
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no network such as 10.0.0.0/8") from error
 
 
 def _days(text: str) -> int:
