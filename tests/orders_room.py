@@ -61,4 +61,6 @@ class Orders:
 
     def _contents(self) -> dict[str, Any]:
         listing = self.aws.s3.list_objects_v2(Bucket=self.bucket)["Contents"]
-        return {each["Key"]: (each["ETag"], each["LastModified"]) for each in listing if not each["Key"].endswith("/parts")}
+        return {
+            each["Key"]: (each["ETag"], each["LastModified"]) for each in listing if not each["Key"].endswith("/parts")
+        }

@@ -12,6 +12,7 @@ from worker.database import Link
 from worker.store.migrate import migrate
 from worker.testing.report import Report
 
+
 @pytest_asyncio.fixture
 async def orders(database_url: str, aws: Aws) -> AsyncIterator[Orders]:
     """Give a database with the run store, and an empty bucket."""

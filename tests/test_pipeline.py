@@ -85,7 +85,7 @@ async def test_pipeline_tells_which_step_failed_and_what_to_do(
         "The task exited 1 (EssentialContainerExited), try 1 of 4: Essential container in task exited; arn:aws:ecs:",
         "What was committed stays",
         f"Look: python -m worker runs show transform-orders:{DAY}",
-        f"Next: aws stepfunctions start-execution --state-machine-arn {machine.machine} --input '{{\"date\":\"{DAY}\"}}'",
+        f'Next: aws stepfunctions start-execution --state-machine-arn {machine.machine} --input \'{{"date":"{DAY}"}}\'',
     ):
         assert said in notice["Message"], notice["Message"]
     local_ecs.s3.put_object(Bucket=orders.bucket, Key=key, Body=whole)
@@ -112,9 +112,7 @@ async def test_pipeline_starts_again_what_did_not_start_or_was_interrupted(
     assert len(local_ecs.keys(orders.bucket, f"raw/{DAY}/0")) == 6
 
 
-async def test_pipeline_gives_up_after_so_many_tasks(
-    pipeline: Making, orders: Orders, local_ecs: LocalEcs
-) -> None:
+async def test_pipeline_gives_up_after_so_many_tasks(pipeline: Making, orders: Orders, local_ecs: LocalEcs) -> None:
     """What never starts is told with ECS's own reason; what was stopped by hand is not started again."""
     await orders.seeded(ordered)
     for _ in range(2):
@@ -158,7 +156,12 @@ async def test_pipeline_shards_a_step_and_starts_a_lost_shard_again(
     local_ecs.strike(lost, "host lost")
     assert succeeded(await machine.ended(execution))
     codes = sorted((job, str(code)) for job, code in machine.exits())
-    assert codes == [("extract-orders", "0"), ("extract-orders", "0"), ("extract-orders", "None"), ("transform-orders", "0")]
+    assert codes == [
+        ("extract-orders", "0"),
+        ("extract-orders", "0"),
+        ("extract-orders", "None"),
+        ("transform-orders", "0"),
+    ]
     assert len(local_ecs.keys(orders.bucket, f"clean/{DAY}/0")) == 6
 
 

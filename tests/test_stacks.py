@@ -134,6 +134,8 @@ def test_stacks_grant_no_more_than_is_used(stack: dict[str, Any]) -> None:
         asked = actions(statement)
         assert not any("*" in action for action in asked)
         nowhere = {"ecr:GetAuthorizationToken", "ecs:DescribeTaskDefinition", "ecs:ListTasks"} | {
-            action for action in asked if action.startswith("ec2:") or (action.startswith("logs:") and stack is PIPELINE)
+            action
+            for action in asked
+            if action.startswith("ec2:") or (action.startswith("logs:") and stack is PIPELINE)
         }
         assert statement["Resource"] != "*" or set(asked) <= nowhere
