@@ -21,6 +21,8 @@ ELSEWHERE = {
     "python -m worker.aws.task_definition": "tests/test_render.py",
     "python -m worker doctor poll-payments --values": "tests/test_doctor.py",
     "python -m worker.aws.stack_parameters": "tests/test_stack_parameters.py",
+    "for day in": "aws commands of a range of dates",
+    "python -m worker.aws.pipeline_parameters": "tests/test_pipeline_stack.py",
     "python -m worker launch": "tests/test_launch_documents.py",
     "python -m worker new": "tests/test_new.py; it would write here",
     "make test": "this is it",
