@@ -27,6 +27,7 @@ class Store:
         self.away, self.lost = False, 0
 
     async def settle(self, name: str, ask: Ask) -> Grant:
+        """Settle the one ledger, as late as `delay` says: where an answer is lost, it is settled all the same."""
         await asyncio.sleep(self.delay)
         if self.away:
             raise Transient("away")
@@ -154,9 +155,10 @@ async def test_sharing_holds_the_lowest_limit_and_warns(caplog: pytest.LogCaptur
     await asyncio.sleep(5)
     assert [task.limit.portion for task in tasks] == [30, 30]
     assert "jobs at work declare from 60 to 200 a second: the lowest holds" in caplog.text
+    odd = Rate(600, per=60, name="stripe", shared=True)
+    asking = Sharing(odd, RateLimit(odd, now), store, LOG, now)
     with pytest.raises(Permanent, match="declare the same limit in all jobs"):
-        odd = Rate(600, per=60, name="stripe", shared=True)
-        await Sharing(odd, RateLimit(odd, now), store, LOG, now).ask()
+        await asking.ask()
     for task in tasks:
         await task.end()
 
