@@ -68,7 +68,7 @@ async def test_auditor_says_once_that_a_run_did_not_come(run_store: StoreWorld, 
         assert await audited(outside, OFTEN, timedelta()) == []
         assert await audited(outside, OFTEN, minutes(5 + 20) + GRACE - minutes(1)) == []
         assert await audited(outside, OFTEN, minutes(5 + 20) + GRACE + minutes(1)) == ["late/poll-payments"]
-        assert await audited(outside, OFTEN, WEEK) == []
+        assert await audited(outside, OFTEN, minutes(5 + 20) + GRACE + timedelta(hours=23)) == []
         [message], [alert] = outside.posted, outside.alerts()
         text = json.dumps(message["blocks"], ensure_ascii=False)
         for words in (
@@ -85,6 +85,28 @@ async def test_auditor_says_once_that_a_run_did_not_come(run_store: StoreWorld, 
         await ended(outside, "good again")
         assert await audited(outside, OFTEN, timedelta()) == []
         assert await audited(outside, OFTEN, WEEK) == ["late/poll-payments"]
+
+
+async def test_auditor_says_each_day_that_it_is_still_so(run_store: StoreWorld, aws: Aws) -> None:
+    """A page of the day before is forgotten, or was never seen: once a day, whatever the schedule, until there is a success."""
+    weekly = a_job(Cron("0 3 ? * MON *"))
+    async with room(run_store, aws) as outside:
+        for job, since in ((OFTEN, now()), (weekly, None)):
+            await audited(outside, job, timedelta())
+            if since is None:
+                first = job.schedule.following(now()) if job.schedule else None
+                assert first is not None
+                since = first - minutes(5)
+            late = since - now() + minutes(5 + 20) + GRACE + minutes(1)
+            hours = [late + timedelta(hours=number) for number in (0, 1, 23, 25, 26, 49)]
+            told = [await audited(outside, job, after) != [] for after in hours]
+            assert told == [True, False, False, True, False, True], job.schedule
+            days = [
+                alert["Message"].partition("It has been late for ")[2].partition(" now")[0]
+                for alert in outside.alerts()
+            ]
+            assert days == ["", "1 day", "2 days"]
+        assert len(outside.posted) == 6
 
 
 async def test_auditor_names_each_run_of_the_calendar(outside: Room) -> None:

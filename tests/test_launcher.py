@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from cutting import cutting
 from launching import JOB, World, launching, register, register_waiting
 from local_ecs import LocalEcs
 
 from worker.aws.letters import shown
+from worker.aws.overrides import LONGEST, length, overrides
 from worker.job import Job
 from worker.launches import FAILED, OVER, PLACED, Full, Known, Launched, Refused, Unplaced
+from worker.request import read
 from worker.scope import Scope, Secret
 from worker.size import Size
 
@@ -106,6 +109,25 @@ async def test_launch_finds_its_ghost(waiting: World, before: tuple[str, ...]) -
     answer = await waiting.launch()
     assert isinstance(answer, Launched)
     assert [task["taskArn"] for task in waiting.ecs.tasks()] == [answer.task_arn]
+
+
+@pytest.mark.parametrize("then", ["", "throttled"])
+async def test_launch_finds_its_task_though_the_answer_was_lost(
+    local_ecs: LocalEcs, database_url: str, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """The connection broke after RunTask had started it: it is looked up, and where that fails the same token gives the same task."""
+    register_waiting(local_ecs, JOB, "STRIPE_API_KEY")
+    if then:
+        local_ecs.plant(then, "ListTasks")
+    async with cutting(local_ecs.environment["AWS_ENDPOINT_URL"], 0) as between:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ECS", between.url)
+        async with launching(local_ecs, database_url) as world:
+            answer = await world.launch()
+    assert between.cuts == [], "it was cut"
+    assert isinstance(answer, Launched)
+    [task] = local_ecs.tasks()
+    assert task["taskArn"] == answer.task_arn
+    local_ecs.strike(answer.task_arn, "killed")
 
 
 async def test_launch_that_ecs_has_no_room_for_is_unplaced(world: World) -> None:
@@ -270,6 +292,29 @@ async def test_launch_keeps_large_and_secret_scopes_out_of_the_overrides(
         }
         request = await world.launcher.read(answer.launch.request)
         assert (request.scope.token, request.scope.ids) == ("hush-hush", ("one",))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "\N{OWL}", '"'])
+async def test_launch_passes_what_just_fits_and_no_more(local_ecs: LocalEcs, database_url: str, letter: str) -> None:
+    """8,192 characters as they are sent: JSON's punctuation, and six for a letter that is not ASCII."""
+    register(local_ecs, JOB)
+    bucket = local_ecs.bucket()
+
+    def size(text: str) -> int:
+        request = read({"job": JOB, "run_key": "k", "scope": {"ids": [text]}}, lambda name: Sized)
+        return length(overrides(request, "x" * 64))
+
+    filled = letter * 200 + "x" * (LONGEST - size(letter * 200))
+    assert size(filled) == LONGEST
+    async with launching(local_ecs, database_url, bucket=bucket, most=10) as world:
+        world.launcher.load = lambda name: Sized
+        told = []
+        for key, text in (("k", filled), ("l", f"{filled}x")):
+            answer = await world.launch(run_key=key, scope={"ids": [text]}, trigger="hand")
+            assert isinstance(answer, Launched), answer
+            told.append("SCOPE_REF" in str(local_ecs.task(answer.task_arn)["overrides"]))
+            await world.launches.released(answer.launch.id, "over")
+    assert told == [False, True]
 
 
 async def test_launch_goes_on_with_the_revision_that_is_named(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from local_ecs import LocalEcs
 from test_launches import asked
 
 from worker.aws import placing
+from worker.errors import Permanent, Transient
 from worker.functions.launcher import handler
 from worker.launches import Reserved
 from worker.retry import Retry
@@ -116,6 +118,55 @@ async def test_function_starts_what_comes_beside_the_worst_poison(function: Func
     assert await function(batch(deep, rule, thing, {"job": JOB, "run_key": "one"})) == {"batchItemFailures": []}
     assert function.runs() == ["one"]
     assert len(function.letters()) == 3
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        7,
+        [SCHEDULER],
+        {"Records": [7]},
+        {"job": "\ud800"},
+        {"job": JOB, "started_by": "\ud800"},
+        created(key="uploads/\ud800"),
+        {"job": JOB, "run_key": "<aws.scheduler.scheduled-time>"},
+        {"job": JOB, "scope": {"merchant_id": "a" * 300_000}},
+        {"job": JOB, "scope": {"merchant_id": 1}, "scope_ref": "s3://bucket/key"},
+    ],
+    ids=lambda event: ascii(event)[:40],
+)
+async def test_function_refuses_nonsense_and_keeps_it(function: Function, event: Any) -> None:
+    """Whatever it is: it is answered, starts nothing, and is in the dead letters with a reason."""
+    [answer] = (await function(event))["answers"]
+    assert answer["answer"] == "refused"
+    [letter] = function.letters()
+    assert (letter["event"], letter["reason"]) == (event, answer["said"])
+    assert answer["said"]
+    assert function.runs() == []
+
+
+async def test_function_starts_one_task_though_twenty_of_it_are_told_at_once(function: Function) -> None:
+    """Each with connections of its own, as Lambda runs them."""
+    answers = await asyncio.gather(*(function(event) for event in [SCHEDULER, RULE] * 10))
+    told = Counter(answer["answers"][0]["answer"] for answer in answers)
+    assert told == {"launched": 1, "known": 19}
+    assert len(function.runs()) == 1
+
+
+@pytest.mark.parametrize("where", ["{}/123456789012/nobody-s-queue", "http://127.0.0.1:1/123456789012/dead"])
+async def test_function_keeps_the_event_while_its_dead_letters_are_away(
+    function: Function, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Gone or out of reach: Lambda is to try the event again, and the queue its message; what starts beside it has started."""
+    url = where.format(function.world.ecs.environment["AWS_ENDPOINT_URL"])
+    monkeypatch.setenv("LAUNCH_DEAD_LETTERS", url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", url.partition("/123456789012")[0])
+    with pytest.raises((Transient, Permanent), match="sqs send_message"):
+        await function({"job": "nobody"})
+    failures = (await function(batch("poison", {"job": JOB, "run_key": "one"})))["batchItemFailures"]
+    assert failures == [{"itemIdentifier": "message-0"}]
+    assert function.runs() == ["one"]
 
 
 async def test_function_runs_a_message_that_comes_again_once(function: Function) -> None:
