@@ -299,6 +299,21 @@ async def test_reporter_closes_a_run_whose_last_shard_died(run_store: StoreWorld
     assert (run.status, [part.status for part in run.parts]) == ("interrupted", ["succeeded", "interrupted"])
 
 
+async def test_reporter_keeps_a_shard_open_that_is_started_again(outside: Room) -> None:
+    """Its run is not over: nobody posts a summary of it yet."""
+    one, two, *_ = outside.world.stores
+    for number, store in ((1, one), (2, two)):
+        await granted(store, a_claim("k", shard=Shard(number, 2), bounds=[[10]], task_arn=f"arn:{number}"))
+    await one.end(a_summary(Verdict.SUCCEEDED, start=a_start(shard="1/2"), errors=()))
+    environment = [{"name": "RUN_KEY", "value": "k"}, {"name": "SHARD", "value": "2/2"}]
+    overrides = {"containerOverrides": [{"name": "worker", "environment": environment}]}
+    await report(an_event("Spot, killed after two minutes", overrides=overrides, taskArn="arn:2"), outside.doors)
+    run = await outside.world.reader.find("poll-payments:k")
+    assert run is not None
+    assert [part.status for part in run.parts] == ["succeeded", "running"]
+    assert [message["text"][0] for message in outside.posted] == ["🔁"]
+
+
 async def test_reporter_closes_a_run_whose_task_had_all_shards(run_store: StoreWorld, aws: Aws) -> None:
     """`--shards` makes them in one task: with it they are all over, in every kind of run store; one of another task is not."""
     for number, task in ((1, TASK), (2, TASK), (3, "arn:another")):
@@ -368,6 +383,33 @@ async def test_reporter_starts_a_run_again_once_though_its_event_comes_late(outs
     await report(an_event("all done", taskArn="arn:second", startedBy=live.id), outside.doors)
     await report(event, outside.doors)
     assert len(outside.asked) == 1
+
+
+async def test_reporter_starts_a_launched_run_again_once_though_its_event_comes_late(outside: Room) -> None:
+    """Its successor was stopped by somebody meanwhile: the old news does not undo that."""
+    await outside.launch({"job": "poll-payments", "run_key": RUN.partition(":")[2]})
+    [first] = await outside.world.launches[0].live()
+    event = an_event("Spot, drained in time", startedBy=first.id)
+    await report(event, outside.doors)
+    [second] = await outside.world.launches[0].live()
+    stopped = an_event("stopped by hand before it ran", taskArn="arn:second", startedBy=second.id)
+    await report(stopped, outside.doors)
+    await report(event, outside.doors)
+    assert await outside.world.launches[0].live() == []
+
+
+async def test_reporter_leaves_it_to_a_pipeline_to_start_its_task_again(outside: Room) -> None:
+    """A command says more than the launcher would: whoever started it waits for it, and starts it again."""
+    override = {
+        "name": "worker",
+        "command": ["poll-payments", "--wait"],
+        "environment": [{"name": "RUN_KEY", "value": "k"}],
+    }
+    event = an_event(
+        "Spot, drained in time", overrides={"containerOverrides": [override]}, startedBy="AWS Step Functions"
+    )
+    assert (await report(event, outside.doors))["again"] is None
+    assert outside.asked == []
 
 
 async def test_reporter_keeps_the_event_where_sns_is_down(outside: Room) -> None:
