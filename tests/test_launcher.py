@@ -115,6 +115,12 @@ async def test_launch_says_all_that_is_wrong_at_once(world: World) -> None:
     assert await world.launches.live() == []
 
 
+async def test_launch_with_two_scopes_is_refused(world: World) -> None:
+    """One of them would be worked on, and the other not."""
+    answer = await world.launch(scope={"merchant_id": 42}, scope_ref="s3://bucket/key")
+    assert "scope or scope_ref, not both" in str(answer)
+
+
 @pytest.mark.parametrize(
     "trouble", ["failures", "agent", "capacity", "no capacity", "throttled", "throttled in disguise", "server error"]
 )
