@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from definitions import FILES, ROOT, values
+from definitions import FILES, shown_values, values
 from stacks import JOB, SHARED
 
 from worker import Cron, Every, Job, minutes, registry
 from worker.aws import given, stack_parameters
 from worker.aws.stack_parameters import longest, main, parameters
-from worker.aws.task_definition import variables
+from worker.aws.task_definition import RELEASED, variables
 
 JOBS = {name: registry.load(name) for name in registry.names()}
 SCHEDULED = [name for name, job in JOBS.items() if job.schedule]
@@ -181,12 +181,11 @@ def test_stack_parameters_know_that_a_rule_is_in_utc(
 
 def test_stack_parameters_are_all_in_the_page_on_ecs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file of values that the page begins with is enough for the definition and both stacks."""
-    page = (ROOT / "docs" / "ecs.md").read_text(encoding="utf-8")
     file = tmp_path / "production.env"
-    file.write_text(page.partition("Write `production.env`:\n\n```\n")[2].partition("```")[0])
+    file.write_text(shown_values())
     said = given.read([str(file)]).every()
     known = set(variables(FILES["poll-payments"].read_text(encoding="utf-8")))
-    assert known - said.keys() == {"IMAGE", "EXECUTION_ROLE_ARN", "TASK_ROLE_ARN"}  # of the release itself
+    assert known - said.keys() == RELEASED
     for stack, name, later in ((SHARED, "shared", {"FunctionsKey"}), (JOB, "poll-payments", set[str]())):
         needed = {key for key, one in stack["Parameters"].items() if "Default" not in one}
         assert needed - printed(capsys, name, str(file)).keys() == later
