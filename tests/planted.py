@@ -258,6 +258,7 @@ DEFINITION: list[tuple[str, Change]] = [
     ("depends-on-health", definition(lambda d: container(d, WORKER)["dependsOn"][0].update(condition="HEALTHY"))),
     ("stop-timeout", worker(stopTimeout=600)),
     ("stop-timeout", definition(lambda d: container(d, WORKER).pop("stopTimeout"))),
+    ("stop-timeout", definition(lambda d: container(d, "datadog-agent").update(stopTimeout=600))),
     ("stop-timeout-untold", put("STOP_TIMEOUT", "30")),
     ("stop-timeout-untold", drop("environment", "STOP_TIMEOUT")),
     ("writable-root", definition(lambda d: container(d, WORKER).pop("readonlyRootFilesystem"))),
@@ -327,6 +328,7 @@ JOBS: list[tuple[str, Change]] = [
 
 AROUND: list[tuple[str, Change]] = [
     ("retry-age-over-interval", given(RetryAgeSeconds="300")),
+    ("retry-age-over-interval", given(ScheduledBy="rule", RetryAgeSeconds="300")),
     ("retry-age-over-interval", with_(_SCHEDULE, "MaximumEventAgeInSeconds", 400)),
     ("no-retry-age", without(_SCHEDULE, "MaximumEventAgeInSeconds")),
     ("no-retry-age", without("AWS::Events::Rule", "RetryPolicy")),

@@ -1,5 +1,7 @@
 """The CloudFormation templates, read for the tests that hold them to the code."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,3 +35,25 @@ def actions(statement: Mapping[str, Any]) -> list[str]:
     """Give what a statement is about, one action or several."""
     found = statement["Action"]
     return list(found) if isinstance(found, list) else [found]
+
+
+def alarmed() -> list[dict[str, Any]]:
+    """Give the metrics that the alarms of a job look at, directly or in an expression."""
+    found = []
+    for alarm in of_type("AWS::CloudWatch::Alarm").values():
+        expressed = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", ()) if "MetricStat" in each]
+        found += expressed or [alarm]
+    return found
+
+
+def plotted() -> list[list[str]]:
+    """Give the metrics that the dashboard of a job draws: namespace, name, dimension, value, with `.` for what is above written out."""
+    [dashboard] = of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(re.sub(r"(?<=: )\$\{\w+\}", "1", dashboard["DashboardBody"]["Fn::Sub"]))
+    found: list[list[str]] = []
+    for widget in body["widgets"]:
+        above: list[str] = []
+        for row in widget["properties"].get("metrics", ()):
+            above = [above[at] if part == "." else part for at, part in enumerate(row[:4])]
+            found.append(above)
+    return found

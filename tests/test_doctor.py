@@ -282,7 +282,7 @@ async def test_doctor_goes_on_where_files_are_broken(root: Path) -> None:
     for file in definitions.glob("*.json"):
         if file.stem != JOB:
             file.unlink()
-    (definitions / "broken.json").write_text('{"family": "broken"')
+    (definitions / "broken.json").write_bytes(b"\xff{")
     (definitions / "job.yaml").write_text("Resources: [\n")
     (definitions / f"{JOB}.json").write_text(FILES[JOB].read_text().replace('"stopTimeout": 120', '"stopTimeout": 600'))
     code, said, errors = await doctor(root, "--json")

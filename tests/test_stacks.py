@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from definitions import ROOT
-from stacks import JOB, PIPELINE, SHARED, STACKS, actions, of_type, statements
+from stacks import JOB, PIPELINE, SHARED, STACKS, actions, alarmed, of_type, plotted, statements
 
 from worker.aws.definition_faults import WORKER
 from worker.report.emf import AGAINST_USUAL, METRICS, NAMESPACE
@@ -35,25 +35,11 @@ def test_stacks_import_what_is_exported(stack: dict[str, Any]) -> None:
 def test_stacks_alarms_stand_on_metrics_that_are_emitted() -> None:
     """An alarm or a plot of a metric that nobody emits would be silent for ever."""
     emitted = {*METRICS, *AGAINST_USUAL}
-    alarms = [metric for alarm in of_type("AWS::CloudWatch::Alarm").values() for metric in watched(alarm)]
-    assert (
-        {metric["MetricName"] for metric in alarms}
-        == {"Duration", "DurationOfUsual", "ErrorRate", "Succeeded"}
-        <= emitted
-    )
-    assert all(metric["Namespace"] == NAMESPACE for metric in alarms)
-    assert all(metric["Dimensions"] == [{"Name": "Job", "Value": {"Ref": "Job"}}] for metric in alarms)
-    [dashboard] = of_type("AWS::CloudWatch::Dashboard").values()
-    body = json.loads(re.sub(r"\$\{\w+\}", "1", dashboard["DashboardBody"]["Fn::Sub"]))
-    rows = [row for widget in body["widgets"] for row in widget["properties"].get("metrics", ())]
-    assert {row[1] for row in rows} <= emitted
-
-
-def watched(alarm: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give the metrics that an alarm looks at, directly or in an expression."""
-    if "Metrics" not in alarm:
-        return [alarm]
-    return [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+    assert {metric["MetricName"] for metric in alarmed()} == {"Duration", "DurationOfUsual", "ErrorRate", "Succeeded"}
+    assert all(metric["Namespace"] == NAMESPACE for metric in alarmed())
+    assert all(metric["Dimensions"] == [{"Name": "Job", "Value": {"Ref": "Job"}}] for metric in alarmed())
+    assert {(namespace, *by) for namespace, _, *by in plotted()} == {(NAMESPACE, "Job", "${Job}")}
+    assert {metric["MetricName"] for metric in alarmed()} | {name for _, name, *_ in plotted()} <= emitted
 
 
 def test_stacks_alarm_on_a_duration_half_as_long_again() -> None:

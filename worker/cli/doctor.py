@@ -99,9 +99,10 @@ def _template(file: Path) -> Template | str:
 
 
 def _text(file: Path) -> str:
+    """Read a file; bytes that are no text stay in it as what no parser takes."""
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
         raise Faults([f"{file} cannot be read: {error}"]) from error
 
 

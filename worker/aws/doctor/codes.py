@@ -16,7 +16,9 @@ ESSENTIAL_SIDECAR = Code("essential-sidecar", "When it ends or is ill, ECS kills
 DEPENDS_ON_NOBODY = Code("depends-on-nobody", "ECS refuses a definition that waits for a container that is not there.")
 DEPENDS_ON_MISSING = Code("depends-on-missing", "It is stopped together with the worker, and its last words are lost.")
 DEPENDS_ON_HEALTH = Code("depends-on-health", "An ill sidecar keeps the run from starting.")
-STOP_TIMEOUT = Code("stop-timeout", "ECS gives 30 s unasked and at most 120: too few to finish, commit and report.")
+STOP_TIMEOUT = Code(
+    "stop-timeout", "ECS refuses more than 120 s, and gives 30 unasked: few to finish, commit and report."
+)
 STOP_TIMEOUT_UNTOLD = Code(
     "stop-timeout-untold", "The worker plans its stop by STOP_TIMEOUT: it is killed or gives up early."
 )
