@@ -22,7 +22,8 @@ from worker.retry import Retry
 from worker.schedule import Cron
 
 JOB = "poll-payments"
-STACKS = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "task-definitions").glob("*.yaml"))}
+FOLDER = ROOT / "task-definitions"
+STACKS = {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in sorted(FOLDER.rglob("*.yaml"))}
 
 
 @cache
@@ -351,6 +352,7 @@ AROUND: list[tuple[str, Change]] = [
     ("open-trust", within(_ROLE, "Principal", lambda statement: statement.update(Principal="*"))),
     ("open-trust", within(_ROLE, "Principal", lambda statement: statement.update(Principal={"AWS": ["*"]}))),
     ("wildcard-resource", another(_ALL_BUT_ONE)),
+    ("wildcard-resource", allowed(Action="s3:GetObject", Resource="arn:aws:s3:::*/*")),
     ("open-trust", another(_OPEN_QUEUE)),
     (
         "open-trust",

@@ -9,7 +9,8 @@ from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 from definitions import ROOT
 
 FOLDER = ROOT / "task-definitions"
-STACKS = sorted(FOLDER.glob("*.yaml"))
+STACKS = sorted(FOLDER.rglob("*.yaml"))
+RIGHTS = {path.stem: cfn_yaml.load(str(path)) for path in sorted(FOLDER.glob("rights/*.yaml"))}
 SHARED, JOB, PIPELINE = (cfn_yaml.load(str(FOLDER / f"{name}.yaml")) for name in ("shared", "job", "pipeline"))
 
 
@@ -22,7 +23,8 @@ def of_type(kind: str, stack: Mapping[str, Any] = JOB) -> dict[str, Any]:
 def statements(stack: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Give every statement of every policy of the stack's roles, whatever it depends on."""
     documents = [one["PolicyDocument"] for one in of_type("AWS::IAM::ManagedPolicy", stack).values()]
-    documents += [one["PolicyDocument"] for one in of_type("AWS::IAM::RolePolicy", stack).values()]
+    for kind in ("AWS::IAM::RolePolicy", "AWS::IAM::Policy"):
+        documents += [one["PolicyDocument"] for one in of_type(kind, stack).values()]
     for role in of_type("AWS::IAM::Role", stack).values():
         documents += [policy["PolicyDocument"] for policy in role.get("Policies", ())]
     for document in documents:

@@ -174,6 +174,14 @@ def test_deploy_says_what_a_broken_stack_needs(account: Account, tmp_path: Path,
     assert set((tmp_path / "regions").read_text().split()) == {REGION}
 
 
+def test_deploy_takes_no_silence_for_a_first_release(account: Account, tmp_path: Path) -> None:
+    """Whether there is a revision decides whether the schedule is on: where ECS does not say, nothing is done."""
+    cases = "*describe-task-definition*) echo 'Rate exceeded' >&2; exit 254 ;; *OutputValue*) echo repository ;;"
+    done = failing(account, "daily-report", tmp_path, cases)
+    assert done.stderr.strip() == "Rate exceeded"
+    assert "plan" not in done.stdout
+
+
 @LONG
 def test_deploy_says_why_a_stack_was_not_changed(shared: Account, tmp_path: Path) -> None:
     """The reasons of its events are shown; nothing is migrated or registered after it."""
@@ -202,6 +210,12 @@ def test_deploy_again_changes_the_revision_alone(shared: Account) -> None:
     assert "no changes" in done.stdout
     assert definition(shared.aws, "digest-uploads")["revision"] == 2
     assert given(shared.aws, "batch-digest-uploads")["ScheduleState"] == "ENABLED"
+    iam = shared.aws.client("iam")
+    allowed = iam.get_role_policy(RoleName="batch-job-digest-uploads-task", PolicyName="job")["PolicyDocument"][
+        "Statement"
+    ]
+    assert [statement["Sid"] for statement in allowed] == ["List", "Uploads", "Digests"]
+    assert allowed[0]["Resource"] == "arn:aws:s3:::test"
 
 
 @pytest.mark.parametrize(

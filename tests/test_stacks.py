@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from definitions import ROOT
-from stacks import JOB, PIPELINE, SHARED, STACKS, actions, alarmed, of_type, plotted, statements
+from stacks import JOB, PIPELINE, RIGHTS, SHARED, STACKS, actions, alarmed, of_type, plotted, statements
 
 from worker.aws.definition_faults import WORKER
+from worker.aws.doctor.template import read
 from worker.report.emf import AGAINST_USUAL, METRICS, NAMESPACE
 
 
@@ -40,6 +41,19 @@ def test_stacks_alarms_stand_on_metrics_that_are_emitted() -> None:
     assert all(metric["Dimensions"] == [{"Name": "Job", "Value": {"Ref": "Job"}}] for metric in alarmed())
     assert {(namespace, *by) for namespace, _, *by in plotted()} == {(NAMESPACE, "Job", "${Job}")}
     assert {metric["MetricName"] for metric in alarmed()} | {name for _, name, *_ in plotted()} <= emitted
+
+
+def test_stacks_expect_no_success_of_what_is_paused() -> None:
+    """An alarm that rings for a schedule that is disabled on purpose, or not yet let go, teaches to overlook alarms."""
+    template = read("job.yaml", (ROOT / "task-definitions" / "job.yaml").read_text(encoding="utf-8"))
+    [alarm] = [resource for resource in template.resources if resource.name == "NoSuccess"]
+
+    def rings(**values: str) -> bool:
+        return template.given(values).stands(alarm)
+
+    assert rings(SuccessPeriods="6")
+    assert not rings(SuccessPeriods="6", ScheduleState="DISABLED")
+    assert not rings(SuccessPeriods="0")
 
 
 def test_stacks_alarm_on_a_duration_half_as_long_again() -> None:
@@ -137,7 +151,7 @@ def test_stacks_let_a_schedule_do_one_thing() -> None:
     assert actions(aside) == ["sqs:SendMessage"]
 
 
-@pytest.mark.parametrize("stack", [JOB, SHARED, PIPELINE], ids=["job", "shared", "pipeline"])
+@pytest.mark.parametrize("stack", [JOB, SHARED, PIPELINE, *RIGHTS.values()], ids=["job", "shared", "pipeline", *RIGHTS])
 def test_stacks_grant_no_more_than_is_used(stack: dict[str, Any]) -> None:
     """No action is a wildcard; any resource is allowed only where an action knows none."""
     for statement in statements(stack):

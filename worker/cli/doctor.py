@@ -72,7 +72,7 @@ def _project(options: argparse.Namespace) -> Project:
             registry.load(options.job)  # says what it might have been
         definitions = {name: text for name, text in definitions.items() if name == options.job}
         names = [name for name in names if name == options.job]
-    stacks = {f"{_FOLDER}/{file.name}": _template(file) for file in sorted(folder.glob("*.yaml"))}
+    stacks = {_name(file, folder): _template(file, folder) for file in sorted(folder.rglob("*.yaml"))}
     return Project(
         jobs={name: _loaded(name) for name in names},
         definitions=definitions,
@@ -90,10 +90,14 @@ def _loaded(name: str) -> type[Job[Any]] | Faults:
         return faults
 
 
-def _template(file: Path) -> Template | str:
+def _name(file: Path, folder: Path) -> str:
+    return f"{_FOLDER}/{file.relative_to(folder).as_posix()}"
+
+
+def _template(file: Path, folder: Path) -> Template | str:
     """Give a stack, or what keeps the file from being read as one."""
     try:
-        return read(f"{_FOLDER}/{file.name}", _text(file))
+        return read(_name(file, folder), _text(file))
     except ValueError as error:
         return str(error)
 

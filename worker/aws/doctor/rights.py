@@ -46,7 +46,7 @@ _TRUSTS = {
 _BOUNDS = {kind: "Condition" for kind in _TRUSTS if kind != "AWS::IAM::Role"}
 """What bounds everybody to somebody; of a role nothing does that one would want to rely on."""
 
-_ALL_OF_A_KIND = re.compile(r"([a-z-]+[:/])?\*")
+_ALL_OF_A_KIND = re.compile(r"(([a-z-]+|\*)[:/])?\*")
 _MUCH = ("AdministratorAccess", "PowerUserAccess", "FullAccess")
 
 
@@ -109,4 +109,6 @@ def _text(node: Any) -> str:
 def _last(arn: str) -> str:
     """Give what an ARN says of the resource: after its fifth colon, where it has so many, pseudo parameters' own aside."""
     parts = re.sub(r"\$\{[^}]*\}", "x", arn).split(":", 5)
+    if parts[2:3] == ["s3"] and not parts[-1].startswith("*"):
+        return ""  # what is before the slash is no kind, but one bucket
     return parts[-1] if len(parts) == 6 or arn == "*" else ""
