@@ -153,7 +153,7 @@ async def test_shards_stop_when_the_process_that_started_them_is_killed(world: P
     [
         (("--shard", "1/3"), "a part of a run that has a name: give all its shards the same --run-key"),
         (("--shard", "4/3", "--run-key", "k"), "shard '4/3' is not I/N"),
-        (("--shard", "1/3", "--run-key", "k", "--max-records", "5"), "--max-records cannot go with shards"),
+        (("--shard", "1/3", "--run-key", "k", "--max-records", "5"), "max-records does not go with shards"),
         (("--shard", "1/3", "--run-key", "k", "--dry-run"), "--dry-run goes with --shards"),
         (("--shards", "3", "--shard", "1/3"), "it goes neither with --shard nor"),
         (("--shards", "65"), "65 shards cannot share a concurrency of 64: make at most 64 of them"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from worker import run_key
 from worker.budget import ErrorBudget
 from worker.errors import Faults
 from worker.events import ErrorGroup, Progress, ShardEnd, Start, Summary
@@ -49,10 +50,22 @@ class Shard:
     @classmethod
     def parse(cls, text: str) -> "Shard":
         """Read `3/8`. Raises Faults."""
-        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
+        match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
         if match is None or not 1 <= int(match[1]) <= int(match[2]) <= _MOST:
-            raise Faults([f"shard {text!r} is not I/N, from 1/N to N/N with N up to {_MOST:,}: 3/8"])
+            raise Faults([f"shard {text!r:.100} is not I/N, from 1/N to N/N with N up to {_MOST:,}: 3/8"])
         return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def asked(cls, text: str, key: str | None, *, dry_run: bool = False, max_records: int | None = None) -> "Shard":
+        """Read which part of the run of that key is asked for. Raises Faults where it could not be one of a run that others work on, too."""
+        shard = cls.parse(text)
+        if not key:
+            raise Faults([f"shard {shard} is a part of a run that has a name: give all its shards the same --run-key"])
+        if max_records:
+            raise Faults(["--max-records does not go with shards: a canary is one process's"])
+        if dry_run and run_key.choose(key, dry_run=True) != key:
+            raise Faults(["a dry run gets a key of its own, which its shards must share: --dry-run goes with --shards"])
+        return shard
 
     def share(self, whole: int) -> int:
         """Give its part of a count: all parts together are the whole, the first ones take what is left over."""

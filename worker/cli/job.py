@@ -261,18 +261,11 @@ def _key(options: argparse.Namespace, found: Settings) -> str:
 
 
 def _shard(options: argparse.Namespace, found: Settings) -> Shard | None:
-    """Give the part of the run that is asked for. Raises Faults where it could not be the part of a run that others work on, too."""
+    """Give the part of the run that is asked for. Raises Faults."""
     if options.replay or options.shards or not (asked := options.shard or found.shard):
         return None
-    shard = Shard.parse(asked)
     key = options.run_key or found.run_key
-    if not key:
-        raise Faults([f"shard {shard} is a part of a run that has a name: give all its shards the same --run-key"])
-    if options.max_records:
-        raise Faults(["--max-records cannot go with shards: a canary is one process's"])
-    if options.dry_run and run_key.choose(key, dry_run=True) != key:
-        raise Faults(["a dry run gets a key of its own, which its shards must share: --dry-run goes with --shards"])
-    return shard
+    return Shard.asked(asked, key, dry_run=options.dry_run, max_records=options.max_records)
 
 
 def _job_environment(job: type[Job[Any]], faults: list[str]) -> tuple[dict[str, str], dict[str, str]]:
