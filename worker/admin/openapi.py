@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from worker.admin.again import REPLAY, WAIT
+from worker.admin.again import REPLAY, RESUME
 from worker.admin.answers import Health, Jobs, Letters, ProblemDocument, Run, Runs
 from worker.admin.asked import OPTIONS
 from worker.admin.pages import MOST, STATUSES, USUAL
@@ -98,7 +98,7 @@ def _acts() -> dict[str, Any]:
     path = "/admin/runs/{run_id}"
     return {
         f"{path}/stop": {"post": stop},
-        f"{path}/resume": {"post": _again("have a run go on", "resume", WAIT)},
+        f"{path}/resume": {"post": _again("have a run go on", "resume", RESUME)},
         f"{path}/replay": {"post": _again("work on its dead letters again", "replay", REPLAY)},
     }
 

@@ -1,17 +1,23 @@
 """Read the run store: a run with its attempts, the holder of a lease, the latest runs."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import msgspec
 
-from worker.database import Link
+from worker.database import Link, is_refused, said, where
+from worker.errors import Faults
 from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, Place, RunPage, RunView, own_tallies
 from worker.shards import total
 from worker.store.texts import json
 from worker.tally import Tally
 from worker.verdict import Verdict
+
+_NOT_MADE = ("3F000", "42P01", "42703")
+"""SQLSTATEs of a schema, table or column that is not there: no migration, or an older one."""
 
 
 class RunReader:
@@ -20,9 +26,24 @@ class RunReader:
     def __init__(self, link: Link) -> None:
         self._link = link
 
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """Lend the connection; raises Faults where the schema is not there, or may not be read."""
+        async with self._link.using() as connection:
+            try:
+                yield connection
+            except asyncpg.PostgresError as error:
+                if error.sqlstate in _NOT_MADE:
+                    raise Faults(
+                        [f"the run store's schema is not there: run python -m worker migrate ({said(error)})"]
+                    ) from error
+                if is_refused(error):
+                    raise Faults([f"database {where(self._link.url)} refuses the run store: {said(error)}"]) from error
+                raise
+
     async def find(self, run_id: str) -> RunView | None:
         """Give a run with all its attempts; None where there is none of that name."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             row = await connection.fetchrow(f"{_RUNS} WHERE r.run_id = $1", run_id)
             attempts = await connection.fetch(_ATTEMPTS, run_id) if row else []
             parts = await connection.fetch(f"{_RUNS} WHERE r.parent = $1 ORDER BY r.shard", run_id) if row else []
@@ -32,13 +53,13 @@ class RunReader:
 
     async def scope_hash(self, run_id: str) -> str | None:
         """Give what tells a run's scope from another, secret fields included: nothing to be shown."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             found: str | None = await connection.fetchval(_SCOPE_HASH, run_id)
         return found
 
     async def holder(self, lease: str) -> RunView | None:
         """Give the run that holds this lease now: what `lease_of` names."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             row = await connection.fetchrow(f"{_RUNS} WHERE r.lease = $1 AND r.lease_until > now()", lease)
         return _run(row) if row else None
 
@@ -60,34 +81,34 @@ class RunReader:
                 numbers = range(len(arguments) + 1, len(arguments) + 1 + len(values))
                 conditions.append(condition.format(*(f"${number}" for number in numbers)))
                 arguments += values
-        where = f"WHERE {' AND '.join(conditions)} ORDER BY r.created_at DESC, r.run_id DESC LIMIT $1"
-        async with self._link.using() as connection:
-            rows = await connection.fetch(f"{_RUNS} {where}", *arguments)
+        chosen = f"WHERE {' AND '.join(conditions)} ORDER BY r.created_at DESC, r.run_id DESC LIMIT $1"
+        async with self._asking() as connection:
+            rows = await connection.fetch(f"{_RUNS} {chosen}", *arguments)
         runs = [_run(row) for row in rows]
         return RunPage(runs, Place(runs[-1].created_at, runs[-1].run_id) if len(runs) == limit else None)
 
     async def latest_unfinished(self, job: str) -> RunView | None:
         """Give the job's latest run that was begun and has not succeeded; whether somebody works on it shows when it is claimed."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             row = await connection.fetchrow(f"{_RUNS} {_UNFINISHED}", job)
         return _run(row) if row else None
 
     async def by_task(self, job: str, task_arn: str) -> RunView | None:
         """Give the job's run whose last attempt is that task's, with all its attempts; among the latest hundred."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             run_id = await connection.fetchval(_BY_TASK, job, task_arn)
         return await self.find(run_id) if run_id else None
 
     async def succeeded(self, job: str, since: datetime) -> RunView | None:
         """Give the run of the whole job that succeeded last, of those that were begun since then."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             row = await connection.fetchrow(f"{_RUNS} {_SUCCEEDED}", job, WHOLE, since)
         return _run(row) if row else None
 
     async def dead_letters(self, run_id: str, limit: int, after: list[Any] | None = None) -> list[LetterView]:
         """Give a run's failed records in the order of their keys, those behind a key."""
         behind = None if after is None else json(after)
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             rows = await connection.fetch(_LETTERS, run_id, limit, behind)
         return [LetterView(**{**dict(row), "key": msgspec.json.decode(row["key"])}) for row in rows]
 

@@ -6,7 +6,7 @@ import { h, redraw, table } from "./dom.js"
 import { problem } from "./problem.js"
 import { count, live, plural, text, time } from "./words.js"
 
-const HEADS = [["Key"], ["Type"], ["Message"], ["Tries", "right"], ["Last"]]
+const HEADS = [["Key", "key"], ["Type"], ["Message"], ["Tries", "right"], ["Last"]]
 const PAGE = 50
 
 // Asked for when the count of failed records changes, not with each poll.

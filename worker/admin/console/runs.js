@@ -31,7 +31,7 @@ export function runsPage(main, { query }, signal) {
 
   function draw() {
     const runs = pages.flatMap((page) => page.runs)
-    redraw(list, runs, () => (runs.length ? table("Runs", HEADS, runs.map(cells)) : h("p", { class: "hint" }, "No runs like that yet.")))
+    redraw(list, runs, () => (runs.length ? table("Runs", HEADS, runs.map(cells)) : h("p", { class: "hint" }, asked.job || asked.status ? "No runs like that yet." : "No runs yet: the schedules start them, and so does Start … beside a job.")))
     const next = pages.at(-1).next
     redraw(older, next, () => (next ? h("button", { type: "button", onclick: () => more(next), "data-focus": "older" }, "Older runs") : null))
   }

@@ -16,11 +16,11 @@ export function tokenPage(main, why, done) {
     said.textContent = ""
     remember(input.value.trim())
     try {
-      await get("jobs")
+      const { token } = await get("jobs")
       notice("")
-      done()
+      done(token.name)
     } catch (error) {
-      if (error.status === 403) return done() // what it may not see is said there
+      if (error.status === 403) return done("") // what it may not see is said there
       remember("")
       said.textContent = error.status === 401 ? `Not let in: ${error.message}.` : `${error.message}. Try again.`
       button.disabled = false
@@ -29,7 +29,7 @@ export function tokenPage(main, why, done) {
   }
 
   main.replaceChildren(h("form", { class: "token", onsubmit: tried },
-    h("h1", {}, "Who is there?"),
+    h("h1", {}, "Open with a token"),
     h("label", { for: "token" }, "Token"),
     h("div", { class: "row" }, input, button),
     said,
