@@ -1,22 +1,17 @@
 """The console's room: the real server over real payments and a real provider, with jobs of its own, and a browser."""
 
-import asyncio
-import json
-import os
 import re
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from admin_serving import ROOT, served
 from browser import Scheme, Watched, chromium, opened
 from payments import Payments, payments
 from playwright.async_api import Browser
 
 from worker.admin import tokens
 
-ROOT = Path(__file__).parent.parent
 MAX_AFFECTED = 5
 OPS = tokens.make("ops", ["read", "start:*", "stop:*", "replay:*"])
 READER = tokens.make("reader", ["read"])
@@ -78,7 +73,12 @@ class Room:
 async def console(url: str, folder: Path, records: int) -> AsyncIterator[Room]:
     """Serve the console over so many payments."""
     write_jobs(folder / "jobs")
-    async with chromium() as browser, payments(url, records) as world, served(folder, world.environment) as address:
+    known = {"ADMIN_TOKEN_HASHES": f"{OPS.entry},{READER.entry}", "WORKER_PAGE_SIZE": "100"}
+    async with (
+        chromium() as browser,
+        payments(url, records) as world,
+        served({**known, **world.environment}, folder=folder) as address,
+    ):
         yield Room(browser, world, address)
 
 
@@ -92,22 +92,3 @@ def write_jobs(folder: Path) -> None:
     (folder / "__init__.py").touch()
     (folder / "poll_payments.py").write_text(bounded)
     (folder / "audit_payments.py").write_text(_EVERY_FIELD)
-
-
-@asynccontextmanager
-async def served(folder: Path, environment: dict[str, str]) -> AsyncIterator[str]:
-    """Run `python -m worker serve` over the folder's jobs, and hold that it ends well when it is asked to."""
-    command = (sys.executable, "-m", "worker", "serve", "--port", "0")
-    known = {"ADMIN_TOKEN_HASHES": f"{OPS.entry},{READER.entry}", "LOG_FORMAT": "json", "WORKER_PAGE_SIZE": "100"}
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), **known, **environment}
-    process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environ, stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        line = json.loads(await process.stdout.readline())
-        heard = asyncio.create_task(process.stdout.read())  # the runs' own lines go there, too
-        yield f"http://{line['host']}:{line['port']}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.wait()
-    await heard
-    assert process.returncode == 0

@@ -68,7 +68,7 @@ async def refused(request: Request, error: Exception) -> Response:
 
 async def away(request: Request, error: Exception) -> Response:
     """Answer that the run store cannot be asked now."""
-    detail = "the run store cannot be reached: ask again"
+    detail = "the run store cannot be reached"
     return await problem(request, Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "10"}))
 
 

@@ -4,6 +4,12 @@ import { get, remember } from "./api.js"
 import { h } from "./dom.js"
 import { notice } from "./say.js"
 
+// A 503 comes from behind the gate: the token was let in.
+const WHY = {
+  401: (message) => `Not let in: ${message}.`,
+  503: (message) => `The token is good, but ${message}. Try again in a moment.`,
+}
+
 export function tokenPage(main, why, done) {
   const input = h("input", { id: "token", type: "password", autocomplete: "off", required: true, spellcheck: "false",
     "aria-describedby": "token-why token-how" })
@@ -22,7 +28,7 @@ export function tokenPage(main, why, done) {
     } catch (error) {
       if (error.status === 403) return done("") // what it may not see is said there
       remember("")
-      said.textContent = error.status === 401 ? `Not let in: ${error.message}.` : `${error.message}. Try again.`
+      said.textContent = WHY[error.status]?.(error.message) ?? `Not now: ${error.message}.`
       button.disabled = false
       input.select()
     }
