@@ -44,7 +44,7 @@ PARTS: dict[str, Part] = {
     "8": _prices,
     "sources": lambda world, quick: sources(*((4_000, 1) if quick else (20_000, 7))),
     "shards": lambda world, quick: shards(world, *((1_500, 1) if quick else (10_000, 5))),
-    "admin": lambda world, quick: admin(world, *((5_000, 60, 12_000, 1) if quick else (100_000, 500, 60_000, 5))),
+    "admin": lambda world, quick: admin(world, *((5_000, 60, 12_000, 1) if quick else (100_000, 400, 60_000, 5))),
     "store": lambda world, quick: run_store(world, *((5_000, 3) if quick else (100_000, 15))),
 }
 

@@ -43,6 +43,19 @@ class AuditPayments(Job[Audit]):
 '''
 
 
+_HISTORY = """
+INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status, attempt, tally, created_at, ended_at)
+SELECT 'poll-payments:' || key, 'poll-payments', key, '{}', '', 'run',
+    CASE n WHEN 4 THEN 'interrupted' WHEN 9 THEN 'aborted' WHEN 13 THEN 'completed with failures' ELSE 'succeeded' END, 1,
+    jsonb_build_object('read', 900, 'done', 800 + n, 'failed', 0, 'skipped', jsonb_build_object('unchanged', 100 - n)), at,
+    at + interval '1 second' * (40 + 31 * n % 47)
+FROM generate_series(1, 15) n, LATERAL (SELECT date_trunc('minute', now()) - n * interval '5 minutes' + interval '2 minutes' AS at) a,
+    LATERAL (SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS key) k"""
+_ATTEMPTS = """
+INSERT INTO worker.attempts (run_id, number, token, started_at, ended_at, verdict)
+SELECT run_id, 1, 0, created_at, ended_at, status FROM worker.runs"""
+
+
 class Room:
     """A server and what is around it; `behaviour` is the provider's."""
 
@@ -73,12 +86,14 @@ class Room:
 async def console(url: str, folder: Path, records: int) -> AsyncIterator[Room]:
     """Serve the console over so many payments."""
     write_jobs(folder / "jobs")
-    known = {"ADMIN_TOKEN_HASHES": f"{OPS.entry},{READER.entry}", "WORKER_PAGE_SIZE": "100"}
+    known = {"ADMIN_TOKEN_HASHES": f"{OPS.entry},{READER.entry}", "WORKER_PAGE_SIZE": "100", "WORKER_RATE": "400"}
     async with (
         chromium() as browser,
         payments(url, records) as world,
-        served({**known, **world.environment}, folder=folder) as address,
+        served({**world.environment, **known}, folder=folder) as address,
     ):
+        await world.sql(_HISTORY)
+        await world.sql(_ATTEMPTS)
         yield Room(browser, world, address)
 
 

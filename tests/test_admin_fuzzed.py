@@ -62,7 +62,7 @@ def tried(address: str, cases: int) -> Counter[int]:
     """Try each operation with what fits and with what does not; give how often each status came."""
     schema = schemathesis.openapi.from_url(f"{address}/admin/openapi.json", headers=HEADERS)
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
-    assert len(operations) == 11
+    assert len(operations) == len(schema.raw_schema["paths"]) - 1  # all but the document itself, which it leaves out
     sides = [
         (operation, mode)
         for operation in operations

@@ -66,7 +66,8 @@ async def test_hostile_paths_reach_no_file_but_the_console_s(room: Room, path: s
 
 
 @pytest.mark.parametrize(
-    "path", ["/console", "//evil.example/console", "/console//evil.example/..", "/console/%2f%2fevil.example/"]
+    "path",
+    ["/console", "//evil.example/console", "/console//evil.example/..", "/console/%2f%2fevil.example/", "/console/.."],
 )
 async def test_hostile_addresses_are_no_redirect_to_elsewhere(room: Room, path: str) -> None:
     """The one redirect there is goes to the console, wherever it is mounted."""
@@ -167,7 +168,7 @@ async def test_hostile_names_of_jobs_hide_no_path(tmp_path: Path) -> None:
         for name in ("runs", "jobs"):
             response, run = await room.post(name, run_key="k", wait=True)
             assert (response.status, run["run_id"]) == (200, f"{name}:k")
-            assert next(iter((await room.get(f"/admin/{name}"))[1])) == name
+            assert name in (await room.get(f"/admin/{name}"))[1]
         assert (await room.get("/admin/runs/runs:k"))[0].status == 200
 
 

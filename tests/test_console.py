@@ -1,12 +1,15 @@
 """The console in a real browser: what an operator does at night, against the real server, jobs, database and provider."""
 
+import os
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from admin_serving import served
 from browser import Scheme, barriers, opened
-from console_room import MAX_AFFECTED, OPS, READER, Room, console
+from console_room import MAX_AFFECTED, OPS, READER, Room, console, write_jobs
 from playwright.async_api import Page, expect
 
 from worker.local.postgres import Postgres
@@ -15,6 +18,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAYMENTS = 2_000
 SLOW_S = 0.25
+BAIT = '<img src=x onerror="hacked=1">\'</script>'
+HOSTILE_RUN = """
+INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status, detail, attempt, tally, cursor, source)
+VALUES ('poll-payments:hostile', 'poll-payments', 'hostile', jsonb_build_object('merchant_id', $1::text), '', 'run', 'aborted', $1, 1,
+    jsonb_build_object('read', 1, 'done', 0, 'failed', 1, 'skipped', jsonb_build_object($1::text, 1)), jsonb_build_array($1::text), $1)"""
+HOSTILE_LETTER = "INSERT INTO worker.dead_letters VALUES ('poll-payments:hostile', jsonb_build_array($1::text), $1, $1, 1, now(), now())"
+PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
+SHOWN = ("console-jobs.png", "console-run.png", "console-start.png")
+"""Taken by these tests each time, and kept where they are asked to: `make pictures`."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -78,6 +90,9 @@ async def test_console_starts_a_scoped_run_after_its_dry_run(room: Room) -> None
         await expect(real).to_be_focused()
         await real.press("Enter")
         assert await barriers(page) == []
+        await page.emulate_media(color_scheme="dark")
+        await page.set_viewport_size({"width": 390, "height": 700})
+        await pictured(page, "console-start.png")
         await page.keyboard.type("poll-payments")
         await page.keyboard.press("Enter")
         await status(page, "succeeded")
@@ -100,6 +115,11 @@ async def test_console_shows_a_live_run_move_and_stops_it(room: Room) -> None:
         await expect(words).not_to_have_text(before)
         await expect(page.locator("path.rate")).to_have_attribute("d", re.compile("M.*L"), timeout=15_000)
         assert await barriers(page) == []
+        await pictured(page, "console-run.png")
+        await page.get_by_role("link", name="Jobs", exact=True).click()
+        await expect(page.locator(".job .progress .number")).to_have_text(re.compile("of"))
+        await pictured(page, "console-jobs.png")
+        await page.get_by_role("link", name="running").click()
         await page.get_by_role("button", name="Stop the run").press("Enter")
         await expect(page.get_by_role("button", name="Cancel")).to_be_focused()
         await page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()
@@ -165,6 +185,48 @@ async def test_console_form_has_an_input_for_each_kind_of_field(room: Room) -> N
         assert "hunter2" not in await page.get_by_role("dialog").inner_text()
 
 
+async def test_console_shows_hostile_texts_as_texts(room: Room) -> None:
+    """Whatever stands in the run store, in the address or in a summary: it is read, not run."""
+    await room.world.sql(HOSTILE_RUN, BAIT)
+    await room.world.sql(HOSTILE_LETTER, BAIT)
+    async with room.shown("#/runs/poll-payments:hostile") as watched:
+        page = watched.page
+        await expect(page.get_by_role("region", name="Dead letters").get_by_role("row")).to_have_count(2)
+        for place in (".head", ".dead", ".more"):
+            await expect(page.locator(place)).to_contain_text(BAIT)
+        blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": f"<javascript:hacked=1|x> *{BAIT}* `{BAIT}`"}}]
+        drawn = await page.evaluate(
+            "async (blocks) => (await import('/console/slack.js')).slack(blocks).innerHTML", blocks
+        )
+        assert "<a" not in drawn
+        assert "<img" not in drawn
+        for place in ("#/runs/%", f"#/runs/{BAIT}", "#/runs/..%2F..%2Fjobs", f"#/start/{BAIT}", f"#/runs?job={BAIT}"):
+            await page.goto(f"{room.address}/console/{place}")
+            await expect(page.get_by_role("alert").first).to_be_visible()
+        await page.goto(f"{room.address}/console/#/runs?job=poll-payments")
+        await expect(page.get_by_text("merchant_id=<img")).to_be_visible()
+        assert await page.evaluate("globalThis.hacked") is None
+        watched.forgive("Failed to load resource")  # what is not there
+    await room.world.sql("DELETE FROM worker.runs WHERE run_key = 'hostile'")
+
+
+async def test_console_says_what_is_wrong_with_the_run_store(
+    room: Room, postgres_server: Postgres, tmp_path: Path
+) -> None:
+    """The token is good, the store was never made: both are said, in place of a page that stays empty."""
+    write_jobs(tmp_path / "jobs")
+    url = await postgres_server.database()
+    known = {"DATABASE_URL": url, "ADMIN_TOKEN_HASHES": OPS.entry}
+    async with served(known, folder=tmp_path) as address, opened(room.browser, f"{address}/console/") as watched:
+        await watched.page.get_by_label("Token").fill(OPS.token)
+        await watched.page.keyboard.press("Enter")
+        alert = watched.page.get_by_role("alert")
+        await expect(alert).to_contain_text("The token is good, but the run store refuses this server")
+        await expect(alert).to_contain_text("python -m worker migrate")
+        watched.forgive("503")
+    await postgres_server.drop(url)
+
+
 async def test_console_says_what_a_token_may_not_do(room: Room) -> None:
     """The missing right is named."""
     async with room.shown("#/start/audit-payments", token=READER.token) as watched:
@@ -197,6 +259,22 @@ async def test_console_fits_a_phone_in_both_lights(room: Room, scheme: Scheme) -
             await expect(page.get_by_text("Loading…")).to_have_count(0)
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), place
             assert await barriers(page) == [], place
+
+
+def test_console_pictures_are_those_of_the_documents() -> None:
+    """Each that is taken here is shown, and all are small."""
+    assert {file.name for file in PICTURES.glob("*.png")} == set(SHOWN)
+    pages = "".join(page.read_text() for page in PICTURES.parent.glob("*.md"))
+    assert [name for name in SHOWN if f"pictures/{name}" not in pages] == []
+    assert sum((PICTURES / name).stat().st_size for name in SHOWN) < 600_000
+
+
+async def pictured(page: Page, name: str) -> None:
+    """Take the picture of a page; keep it for the documents where that is asked for."""
+    taken = await page.screenshot(animations="disabled")
+    assert name in SHOWN
+    if os.environ.get("WRITE_PICTURES"):
+        (PICTURES / name).write_bytes(taken)
 
 
 async def tried(page: Page, key: str) -> None:
