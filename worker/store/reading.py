@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import asyncpg
@@ -69,21 +70,11 @@ class RunReader:
 
     async def page(self, job: str | None, status: str | None, before: Place | None, limit: int) -> RunPage:
         """Give the next runs before a place (None: the latest), of one job or of all, in one status or in any."""
-        # Each condition stands there only where it is asked for: the plan is made for what is asked.
-        conditions = ["r.parent IS NULL"]
-        arguments: list[Any] = [limit]
-        for condition, values in (
-            ("r.job = {}", job and [job]),
-            (_IN_STATUS, status and [_stored(status), status]),
-            ("(r.created_at, r.run_id) < ({}, {})", before),
-        ):
-            if values:
-                numbers = range(len(arguments) + 1, len(arguments) + 1 + len(values))
-                conditions.append(condition.format(*(f"${number}" for number in numbers)))
-                arguments += values
-        chosen = f"WHERE {' AND '.join(conditions)} ORDER BY r.created_at DESC, r.run_id DESC LIMIT $1"
+        # One status a query, and each condition only where it is asked for: so an index has the rows in their order, however many there are.
+        queries = [_page(job, stored, status, before, limit) for stored in _stored(status)]
         async with self._asking() as connection:
-            rows = await connection.fetch(f"{_RUNS} {chosen}", *arguments)
+            found = [await connection.fetch(query, *arguments) for query, arguments in queries]
+        rows = sorted(chain(*found), key=lambda row: row["created_at"], reverse=True)[:limit]
         runs = [_run(row) for row in rows]
         return RunPage(runs, Place(runs[-1].created_at, runs[-1].run_id) if len(runs) == limit else None)
 
@@ -129,7 +120,7 @@ FROM worker.runs r LEFT JOIN worker.attempts a ON a.run_id = r.run_id AND a.numb
 _SCOPE_HASH = "SELECT scope_hash FROM worker.runs WHERE run_id = $1"
 
 # The first part is what the index by status has, the second how it is shown.
-_IN_STATUS = "r.status = ANY ({}) AND CASE WHEN r.lease_until < now() THEN 'interrupted' ELSE r.status END = {}"
+_IN_STATUS = "r.status = {} AND CASE WHEN r.lease_until < now() THEN 'interrupted' ELSE r.status END = {}"
 
 _UNFINISHED = """
 WHERE r.parent IS NULL AND r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND r.attempt > 0
@@ -153,7 +144,26 @@ SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host,
 FROM worker.attempts WHERE run_id = $1 ORDER BY number"""
 
 
-def _stored(status: str) -> list[str]:
+def _page(
+    job: str | None, stored: str | None, shown: str | None, before: Place | None, limit: int
+) -> tuple[str, list[Any]]:
+    """Write the query of a page, and its arguments."""
+    conditions = ["r.parent IS NULL"]
+    arguments: list[Any] = [limit]
+    for condition, values in (
+        ("r.job = {}", job and [job]),
+        (_IN_STATUS, stored and [stored, shown]),
+        ("(r.created_at, r.run_id) < ({}, {})", before),
+    ):
+        if values:
+            numbers = range(len(arguments) + 1, len(arguments) + 1 + len(values))
+            conditions.append(condition.format(*(f"${number}" for number in numbers)))
+            arguments += values
+    query = f"{_RUNS} WHERE {' AND '.join(conditions)} ORDER BY r.created_at DESC, r.run_id DESC LIMIT $1"
+    return query, arguments
+
+
+def _stored(status: str | None) -> list[str | None]:
     """Give what a shown status may be in the table: a killed run is not told that it was interrupted."""
     return [status, RUNNING] if status == Verdict.INTERRUPTED.word else [status]
 
