@@ -25,7 +25,7 @@ _JOB = '''\
 
 import asyncio
 
-from worker import Job, Outcome, Record, Run, Scope, Source, done, postgres
+from worker import Job, Limits, Outcome, Record, Run, Scope, Source, done, postgres
 
 
 class Counting(Scope):
@@ -33,6 +33,8 @@ class Counting(Scope):
 
 
 class CountToTen(Job[Counting]):
+    limits = Limits(concurrency=1)
+
     def source(self, run: Run[Counting]) -> Source:
         return postgres.query("SELECT n AS id FROM generate_series(1, 10) n", key="id")
 
@@ -95,7 +97,7 @@ async def test_mounted_api_starts_shows_and_stops_runs(
         assert (status, run["status"], run["tally"]["done"]) == (200, "succeeded", 10)
         page = await client.get(f"{at}/console/").build().send()
         assert (page.status, "script-src 'self'" in (page.get_header("content-security-policy") or "")) == (200, True)
-        started = client.post(f"{at}/admin/count-to-ten").body_json({"seconds": 60, "run_key": "second"})
+        started = client.post(f"{at}/admin/count-to-ten").body_json({"seconds": 1, "run_key": "second"})
         response = await started.build().send()
         place = response.get_header("location")
         assert (response.status, place) == (202, f"{at}/admin/runs/count-to-ten:second")

@@ -1,6 +1,6 @@
 // The first page: every job with its last runs, what comes next, and what goes on now.
 
-import { get, run as runPath } from "./api.js"
+import { get, may, run as runPath } from "./api.js"
 import { facts, h, redraw } from "./dom.js"
 import { problem } from "./problem.js"
 import { poll } from "./poll.js"
@@ -60,7 +60,7 @@ function about(job) {
   const name = encodeURIComponent(job.name)
   return [
     h("h2", {}, h("a", { href: `#/runs?job=${name}`, "data-focus": `${job.name} runs` }, job.name)),
-    h("a", { class: "button", href: `#/start/${name}`, "data-focus": `${job.name} start`, "aria-label": `Start ${job.name} …` }, "Start …"),
+    may("start", job.name) && h("a", { class: "button", href: `#/start/${name}`, "data-focus": `${job.name} start`, "aria-label": `Start ${job.name} …` }, "Start …"),
     h("p", { class: "purpose" }, job.purpose),
     facts([["Schedule", said(job.schedule)], ["Next", job.schedule && next(job.next)]]),
     job.missing?.length ? h("p", { class: "fault" }, `This server lacks ${job.missing.join(", ")}: it cannot be started here.`) : null,

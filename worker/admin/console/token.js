@@ -1,6 +1,6 @@
 // Ask for the token, and try it.
 
-import { get, remember } from "./api.js"
+import { allow, get, remember } from "./api.js"
 import { h } from "./dom.js"
 import { notice } from "./say.js"
 
@@ -23,6 +23,7 @@ export function tokenPage(main, why, done) {
     remember(input.value.trim())
     try {
       const { token } = await get("jobs")
+      allow(token.rights)
       notice("")
       done(token.name)
     } catch (error) {
