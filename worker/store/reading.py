@@ -73,7 +73,8 @@ class RunReader:
         # One status a query, and each condition only where it is asked for: so an index has the rows in their order, however many there are.
         queries = [_page(job, stored, status, before, limit) for stored in _stored(status)]
         async with self._asking() as connection:
-            found = [await connection.fetch(query, *arguments) for query, arguments in queries]
+            # Prepared anew: a plan kept for any status reads past all runs for those in a rare one.
+            found = [await (await connection.prepare(query)).fetch(*arguments) for query, arguments in queries]
         rows = sorted(chain(*found), key=lambda row: row["created_at"], reverse=True)[:limit]
         runs = [_run(row) for row in rows]
         return RunPage(runs, Place(runs[-1].created_at, runs[-1].run_id) if len(runs) == limit else None)

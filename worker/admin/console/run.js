@@ -41,7 +41,8 @@ export function runPage(main, { name }, signal) {
     redraw(parts.attempts, run.attempts, () => run.attempts?.length && titled("Attempts", table("Attempts", ATTEMPTS, run.attempts.map(attempt))))
     redraw(parts.shards, [run.parts, run.shards], () => run.parts?.length
       && titled(`Shards: ${run.parts.length} of ${run.shards} have begun`, table("Shards", SHARDS, run.parts.map(shard))))
-    redraw(parts.errors, run.errors ?? [], () => run.errors?.length && titled("Errors by group", table("Errors by group", ERRORS, run.errors.map(group))))
+    redraw(parts.errors, [run.errors, live(run)], () => run.errors?.length
+      && titled("Errors by group", table("Errors by group", ERRORS, run.errors.map((each) => group(each, live(run))))))
     dead.show(run, () => known, ask)
     redraw(parts.summary, run.slack ?? [], () => run.slack?.length && titled("Summary, as Slack shows it", slack(run.slack)))
     redraw(parts.more, [run.cursor, run.source, run.exit_code, run.created_at, run.ended_at], () => more(run))
@@ -108,7 +109,8 @@ function shard(part) {
     count(part.attempt), duration(part.duration_s), counts(part.tally)]
 }
 
-const group = (each) => [count(each.count), each.type, h("span", { class: "message" }, each.message), h("code", {}, text(each.sample_key))]
+// A live run says how many there are at 1, 10, 100 …
+const group = (each, going) => [`${going ? "≥ " : ""}${count(each.count)}`, each.type, h("span", { class: "message" }, each.message), h("code", {}, text(each.sample_key))]
 
 function more(run) {
   return titled("More", facts([
