@@ -76,7 +76,7 @@ deploy-shared: install ## The same for what jobs share: make deploy-shared ENV=p
 	  PYTHON=$(BIN)/python PARAMETERS="FunctionsArchitecture=$(ARCH) $(PARAMETERS)" task-definitions/deploy shared "$(ENV)" "$$code"
 
 soak: install ## The long proofs, at their full numbers (minutes)
-	$(BIN)/python -m pytest -q -m soak
+	$(BIN)/python -m pytest -q -m soak --timeout 1800
 
 bench: install ## Measure against what else could be written: a table, exit 1 where a line is short (minutes)
 	$(BIN)/python -m bench $(BENCH_ARGS)
