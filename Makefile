@@ -18,7 +18,7 @@ FUNCTIONS_PYTHON ?= python3.13
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image image-test push functions deploy deploy-shared documents
+.PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image image-test push functions deploy deploy-shared documents pictures
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ documents: install ## Write again what is made from the code: docs/metrics.md, d
 	PYTHONPATH=. $(BIN)/python docs/environment.py
 	PYTHONPATH=. $(BIN)/python docs/endings.py
 	PYTHONPATH=. $(BIN)/python docs/pictures/make.py
+
+pictures: install ## Take the console's pictures again, in a browser: docs/pictures/console-*.png (takes chromium)
+	WRITE_PICTURES=1 $(BIN)/python -m pytest -q tests/test_console.py
 
 lock: ## Compile the hashed locks again from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \
