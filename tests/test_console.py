@@ -11,6 +11,7 @@ from admin_serving import served
 from browser import Scheme, barriers, opened
 from console_room import MAX_AFFECTED, OPS, READER, Room, console, write_jobs
 from playwright.async_api import FloatRect, Page, expect
+from worker_process import finished
 
 from worker.local.postgres import Postgres
 
@@ -141,6 +142,17 @@ async def test_console_replays_dead_letters(room: Room) -> None:
         await allowed(page, "Replay")
         await expect(page.locator(".attempts")).to_contain_text("(replay)")
         await expect(page.get_by_role("region", name="Dead letters")).to_have_count(0)
+
+
+async def test_console_has_the_page_that_summaries_link(room: Room) -> None:
+    """The link of a Slack message asks for the token, and shows its run."""
+    code, done = await finished("poll-payments", "--dry-run", **room.world.environment, CONSOLE_URL=f"{room.address}/")
+    async with opened(room.browser, done.end["links"]["Run"]) as watched:
+        await watched.page.get_by_label("Token").fill(READER.token)
+        await watched.page.keyboard.press("Enter")
+        await status(watched.page, "succeeded")
+        await expect(watched.page.get_by_role("heading", level=1)).to_have_text(done.end["run_id"])
+    assert code == 0
 
 
 async def test_console_lists_jobs_and_runs(room: Room) -> None:

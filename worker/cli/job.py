@@ -311,10 +311,7 @@ def _rates(limits: Limits) -> dict[str, RateLimit]:
 
 
 def _links(found: Settings, run: Run[Any], log_url: str | None) -> dict[str, str]:
-    links = {"Logs": log_url} if log_url else {}
-    if found.console_url:
-        links["Run"] = f"{found.console_url.rstrip('/')}/admin/runs/{run.run_id}"
-    return links
+    return ({"Logs": log_url} if log_url else {}) | found.run_page(run.run_id)
 
 
 def catch_the_uncaught() -> None:

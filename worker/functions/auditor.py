@@ -138,9 +138,7 @@ def _dead_notice(run: RunView, doors: Doors) -> tuple[str, str, Notice]:
         ),
         facts=facts(run),
         next_command=f"python -m worker runs show {run.run_id}" if scope is None or run.shards else launch,
-        links={"Run": f"{doors.found.console_url.rstrip('/')}/admin/runs/{run.run_id}"}
-        if doors.found.console_url
-        else {},
+        links=doors.found.run_page(run.run_id),
         origin=f"run {run.run_id} · attempt {run.attempt}",
     )
     return f"dead/{run.run_id}", str(run.attempt), notice
