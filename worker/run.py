@@ -165,7 +165,7 @@ class _Attempt:
     async def _share(self, sharing: Sharing, engine: Engine) -> None:
         """Keep a shared limit at this task's portion while the work goes on."""
         try:
-            await sharing.keep()
+            await sharing.work()
         except Exception as error:  # noqa: BLE001 - without it the task would wait for permits that never come
             engine.fail(error)
 
