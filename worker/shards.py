@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Any
 
 import msgspec
 
 from worker.budget import ErrorBudget
 from worker.errors import Faults
-from worker.events import ErrorGroup, Progress, ShardEnd, Start, Summary
+from worker.events import ErrorGroup, Progress, ShardEnd, Spent, Start, Summary
 from worker.limits import Limits, Rate
 from worker.mask import MASK
 from worker.runs import PENDING
@@ -19,7 +20,7 @@ from worker.scope import as_flags
 from worker.tally import Tally
 from worker.verdict import Verdict
 
-_MOST = 1_000
+MOST = 1_000
 
 _WORST_FIRST = (
     Verdict.NOT_STARTED,
@@ -50,8 +51,8 @@ class Shard:
     def parse(cls, text: str) -> "Shard":
         """Read `3/8`. Raises Faults."""
         match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
-        if match is None or not 1 <= int(match[1]) <= int(match[2]) <= _MOST:
-            raise Faults([f"shard {text!r} is not I/N, from 1/N to N/N with N up to {_MOST:,}: 3/8"])
+        if match is None or not 1 <= int(match[1]) <= int(match[2]) <= MOST:
+            raise Faults([f"shard {text!r} is not I/N, from 1/N to N/N with N up to {MOST:,}: 3/8"])
         return cls(int(match[1]), int(match[2]))
 
     def share(self, whole: int) -> int:
@@ -117,6 +118,7 @@ class _Told(msgspec.Struct):
     peak_memory: int = 0
     cpu_s: float = 0.0
     commits: int = 0
+    spent: Spent = Spent()
     errors: tuple[ErrorGroup, ...] = ()
     samples: tuple[str, ...] = ()
     links: dict[str, str] = {}
@@ -186,6 +188,7 @@ def closed(whole: Whole, shards: Sequence[Rested]) -> Summary:
         peak_memory=max((each.peak_memory for each in told), default=0),
         cpu_s=sum(each.cpu_s for each in told),
         commits=sum(each.commits for each in told),
+        spent=reduce(Spent.plus, (each.spent for each in told), Spent()),
         errors=errors,
         samples=tuple(sample for each in told for sample in each.samples)[:5],
         links={label: url for each in told for label, url in each.links.items()},
