@@ -93,7 +93,7 @@ def test_plan_says_which_concurrency_would_do() -> None:
 
 def test_plan_of_nothing_known_is_a_fault() -> None:
     """Without limit and figures there is nothing to say; no records are no work."""
-    with pytest.raises(Faults, match="nothing says how long a record of job takes"):
+    with pytest.raises(Faults, match="no run of job that went on for two seconds tells how long a record takes"):
         planned(Limits(concurrency=4), Measured())
     assert planned(Limits(rate=Rate(90)), Measured(), records=0).ways[0].work_s == 0
 
@@ -190,7 +190,7 @@ WRONG = {
     "sync-customers": ([], "cannot say how many records there are: --records N"),
     "expire-sessions": (
         ["--records=10"],
-        "no run of expire-sessions tells how long a record takes: start a canary first",
+        "no run of expire-sessions that went on for two seconds tells how long a record takes: start a canary first",
     ),
     "daily-report": (["--records=10", "--record-cpu=1", "--prices=1"], "is not two numbers with a comma between"),
     "deliver-webhooks": (["--records=10", "--record-seconds=1", "--shards=2"], "its source cannot be divided"),

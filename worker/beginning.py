@@ -11,7 +11,7 @@ from worker.errors import DatabaseAway, Faults, Permanent, Transient
 from worker.parts import Parts
 from worker.shards import Shard
 from worker.sharing import Sharing
-from worker.source import Acknowledging, Bounds, Divisible, Key, Source
+from worker.source import Acknowledging, Bounds, Connecting, Divisible, Key, Source
 from worker.verdict import Verdict
 
 T = TypeVar("T")
@@ -84,6 +84,8 @@ class Beginning:
         """Get a portion of each shared limit. Raises Faults where the run store is not made, or has the limit in other windows."""
         parts = self._parts
         if parts.sharing and (faults := await self._patiently(parts.store.check)):
+            if isinstance(parts.source, Connecting):  # asked of the database: nobody whom a limit protects
+                faults += await self._check_source(opened=True)
             raise Faults(parts.masked(faults))
         for sharing in parts.sharing:
             try:

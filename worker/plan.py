@@ -20,6 +20,8 @@ from worker.tally import Tally
 
 CONCURRENCY, CPU, READING, COMMITTING, DATABASE = "concurrency", "CPU", "reading", "page commits", "database"
 """The parts of a run, beside its rates, that may limit it."""
+OWN = (CPU, READING, COMMITTING)
+"""Those of them that are a task's own: shards multiply them."""
 START_S = 40.0
 """From the launch to the first record: ECS takes 20 to 60 s, and bills most of it."""
 LAUNCHES = 20
@@ -156,15 +158,21 @@ class Plan:
 def plan(work: Work) -> Plan:
     """Plan a run. Raises Faults where nothing is known that would limit it."""
     if not (bounds := sorted(_bounds(work.limits, work), key=lambda bound: bound.per_second)):
-        raise Faults(
-            [f"nothing says how long a record of {work.job} takes: it has no rate limit, and no run to look at"]
-        )
+        raise Faults([unknown(work.job)])
     ways = list(_ways(work))
     most, shortest = len(ways), min(way.duration_s for way in ways)
     enough = next(way.shards for way in ways if way.duration_s <= _NO_HELP * shortest)
     shown = {2**power for power in range(enough.bit_length())} | {enough, min(most, 2 * enough)}
     return Plan(
         work=work, bounds=tuple(bounds), ways=tuple(ways[n - 1] for n in sorted(shown)), enough=enough, most=most
+    )
+
+
+def unknown(job: str) -> str:
+    """Say what to do where nothing is known of a job's records."""
+    return (
+        f"no run of {job} that went on for two seconds tells how long a record takes: start a canary first "
+        f"(python -m worker {job} --max-records 1000, or more of them)"
     )
 
 

@@ -22,7 +22,7 @@ COMMANDS = {
     "local": "start the servers that jobs need on this machine, filled, for runs by hand",
     "new": "write a job on PostgreSQL with its seed, its test and its task definition",
     "doctor": "find what hurts at night in jobs, task definitions, stacks and environment",
-    "launch": "start a run's task on ECS, in LAUNCH_CLUSTER",
+    "launch": "start a run's task on ECS, in LAUNCH_CLUSTER; --plan: say what a run will take",
     "serve": "start runs over HTTP: POST /admin/<job>",
     "token": "make a bearer token for serve",
 }

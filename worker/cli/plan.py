@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from math import inf
@@ -21,8 +20,9 @@ from worker.environment import Settings, settings
 from worker.errors import Faults, Transient
 from worker.job import Job, Run
 from worker.limits import Limits
-from worker.plan import CONCURRENCY, CPU, Bound, Measured, Plan, Prices, Way, Work, cores, measured, plan
+from worker.plan import Measured, Prices, Work, measured, plan, unknown
 from worker.report import words
+from worker.report.plan_lines import lines
 from worker.scope import shown
 from worker.size import Size
 from worker.source import Connecting, Divisible, Source
@@ -71,7 +71,7 @@ def show_plan(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(f"{msgspec.json.encode(made).decode()}\n")
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in _lines(made, words.scope(shown(asked.run.scope)))))
+        sys.stdout.write("".join(f"{line}\n" for line in lines(made, words.scope(shown(asked.run.scope)))))
     return 0
 
 
@@ -137,7 +137,7 @@ class _Asked:
         if options.record_cpu is not None:
             known = replace(known, cpu_s=options.record_cpu)
         if known == Measured() and self.run.limits.rate is None:
-            raise Faults([f"{_UNKNOWN.format(job=self.job.name)}, or say --record-seconds"])
+            raise Faults([f"{unknown(self.job.name)}, or say --record-seconds"])
         return known
 
     async def _count(self, source: Source) -> int:
@@ -163,11 +163,6 @@ class _Asked:
         return count
 
 
-_UNKNOWN = (
-    "no run of {job} tells how long a record takes: start a canary first (python -m worker {job} --max-records 1000)"
-)
-
-
 def _size(job: type[Job[Any]], run: Run[Any]) -> Size:
     """Give the size of its tasks: the job's own, else its definition's, else the shipped one."""
     size = job.sized(run.scope) or Size()
@@ -188,119 +183,3 @@ def _prices(said: str | None) -> Prices:
     except (ValueError, argparse.ArgumentTypeError) as error:
         raise Faults([f"--prices {said!r} is not two numbers with a comma between: 0.04656,0.00511"]) from error
     return Prices(vcpu_hour=vcpu, gb_hour=memory, of="as given")
-
-
-# --- in words -------------------------------------------------------------------------------------------------------------
-
-
-def _lines(made: Plan, scope: str) -> Iterator[str]:
-    work = made.work
-    yield f"{work.job}, scope {scope}: {work.records:,} records"
-    yield f"a record: {', '.join(_record(work.measured, work)) or 'nothing is known but its limits'}"
-    yield f"  {_whence(work)}"
-    yield ""
-    yield "one task lets through"
-    for bound in made.bounds:
-        yield f"  {bound.part:<14} {words.rate(bound.per_second):>12}{_of(bound, work)}"
-    yield ""
-    yield from _table(made)
-    yield ""
-    yield from _notes(made)
-
-
-def _record(known: Measured, work: Work) -> Iterator[str]:
-    for taken_s, what in (
-        (known.in_flight_s, "in flight"),
-        (known.cpu_s, "of CPU"),
-        (known.reading_s, "of reading"),
-        (known.committing_s, "of page commits"),
-    ):
-        if taken_s:
-            yield f"{_short(taken_s)} {what}"
-    for rate in work.limits.named:
-        if rate.name in known.calls:
-            yield f"{known.calls[rate.name]:.3g} calls of {rate.name}"
-
-
-def _whence(work: Work) -> str:
-    known = work.measured
-    if known.run is not None:
-        return f"as in run {known.run} ({known.records:,} records), but for what was said"
-    return "as said" if known != Measured() else _UNKNOWN.format(job=work.job)
-
-
-def _of(bound: Bound, work: Work) -> str:
-    if bound.part == CPU:
-        return f" with {cores((work.size.cpu or 1024) / 1024):g} of a core"
-    return f" with {work.limits.concurrency} in flight" if bound.part == CONCURRENCY else ""
-
-
-def _table(made: Plan) -> Iterator[str]:
-    head = ("SHARDS", "RECORDS/S", "TAKES", "LIMITED BY", "COST", "COMMITS/S", "CONNECTIONS")
-    rows = [head, *map(_row, made.ways)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _row(way: Way) -> tuple[str, ...]:
-    numbers = f"{way.shards:,}", words.number(way.per_second), words.duration(way.duration_s)
-    return (
-        *numbers,
-        way.limited_by,
-        f"${way.cost:,.2f}",
-        words.number(way.commits_per_second),
-        f"{way.connections:,}" if way.connections else "",
-    )
-
-
-def _notes(made: Plan) -> Iterator[str]:
-    work, last = made.work, made.ways[-1]
-    yield _helps(made)
-    if (more := made.concurrency) is not None and more > work.limits.concurrency:
-        yield f"With concurrency={more} one task would be limited by {made.bounds[1].part}: {words.rate(made.bounds[1].per_second)}."
-    yield from _fits(made)
-    if made.enough > work.max_tasks and last.shards > work.max_tasks:
-        yield f"The launcher starts {work.max_tasks} at a time (max_tasks of the job); a state machine starts all."
-    if made.memory_is_short:
-        peak, own = words.size(work.measured.peak_memory), work.size.worker_memory
-        yield f"Its peak was {peak}; the worker's share of the task's memory is {own:,} MiB: take the next size."
-    if any(rate.shared for rate in work.limits.named):
-        yield "A shared limit is counted whole: what other tasks use of it is not there for this run."
-    spot = "; Spot is up to 70 % less" if work.size.spot else ""
-    sizes = f"{work.size.cpu:,} CPU units and {work.size.memory:,} MiB a task"
-    yield (
-        f"Cost: {sizes}; ${work.prices.vcpu_hour:g} a vCPU and hour, ${work.prices.gb_hour:g} a GB and hour ({work.prices.of}){spot}."
-    )
-
-
-def _helps(made: Plan) -> str:
-    if not made.work.divisible:
-        return "Its source cannot be divided: it is one task's work."
-    if made.enough == 1:
-        return f"Shards do not help: {made.bounds[0].part} is the run's, and they would share it."
-    if made.enough == made.most:
-        return f"Up to {made.enough:,} shards help; more of them cannot share its limits."
-    return f"Up to {made.enough:,} shards help; more do not: {made.ways[-1].limited_by} is the limit of all together."
-
-
-def _fits(made: Plan) -> Iterator[str]:
-    work, one = made.work, made.ways[0]
-    for seconds, what, otherwise in (
-        (
-            work.timeout_s,
-            "the job's timeout",
-            "its attempts end with exit 75, and the run goes on when it is started again",
-        ),
-        (work.interval_s, "the time between two runs of its schedule", "those in between end as overlapped"),
-    ):
-        if seconds is None or one.work_s <= seconds:
-            continue
-        first = made.first_within(seconds)
-        within = f"{first:,} shards do" if first else "no number of shards does"
-        yield f"One task does not fit {what} ({words.duration(seconds)}), {within}: {otherwise}."
-
-
-def _short(seconds: float) -> str:
-    """Write a time that may be short: `21 ms`, `0.31 ms`, `2.5 s`."""
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
