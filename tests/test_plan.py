@@ -15,6 +15,7 @@ from worker.errors import Faults
 from worker.events import Spent, Start, Summary, Task
 from worker.limits import Limits, Rate
 from worker.plan import START_S, Measured, Plan, Prices, Work, measured, plan
+from worker.report.plan_lines import lines
 from worker.runs import RunView
 from worker.size import Size
 from worker.tally import Tally
@@ -83,6 +84,32 @@ def test_plan_ends_where_limits_cannot_be_shared() -> None:
     ):
         with pytest.raises(Faults, match=said):
             made.among(shards)
+
+
+@pytest.mark.parametrize(
+    ("limits", "records", "said"),
+    [
+        (Limits(rate=Rate(90)), 1_000_000, "Shards do not help: rate is the run's."),
+        (
+            Limits(concurrency=100_000),
+            1_000,
+            "Shards do not help: they take longer to start than one task to do the work.",
+        ),
+        (
+            Limits(concurrency=800, rate=Rate(6_000)),
+            1_000_000,
+            "Up to 6 shards help; more do not: rate is the limit of",
+        ),
+        (Limits(concurrency=100_000), 200_000, "shards help; more do not: they take longer to start than they save."),
+        (Limits(concurrency=200_000), 10**9, "Up to 1,000 shards help; more cannot share its limits."),
+        (Limits(concurrency=20), 10**6, "Shards do not help: concurrency is the run's."),
+    ],
+)
+def test_plan_says_whether_shards_help(limits: Limits, records: int, said: str) -> None:
+    """And why more of them would not; asked for a number, it says the same."""
+    made = planned(limits, records=records)
+    assert said in "\n".join(lines(made, "all"))
+    assert said in "\n".join(lines(made.among(2), "all"))
 
 
 def test_plan_says_which_concurrency_would_do() -> None:

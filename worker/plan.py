@@ -14,7 +14,7 @@ from worker.errors import Faults
 from worker.events import Spent, Start
 from worker.limits import Limits, Rate
 from worker.runs import RunView
-from worker.shards import MOST, Shard
+from worker.shards import Shard
 from worker.size import Size
 from worker.tally import Tally
 
@@ -128,6 +128,8 @@ class Plan:
     """In one task, and in as many as help."""
     enough: int
     """From so many shards on, more do not help."""
+    beyond: str
+    """What limits it then."""
     most: int
     """So many can share its limits."""
 
@@ -162,9 +164,15 @@ def plan(work: Work) -> Plan:
     ways = list(_ways(work))
     most, shortest = len(ways), min(way.duration_s for way in ways)
     enough = next(way.shards for way in ways if way.duration_s <= _NO_HELP * shortest)
-    shown = {2**power for power in range(enough.bit_length())} | {enough, min(most, 2 * enough)}
+    twice = min(most, 2 * enough)
+    shown = sorted({2**power for power in range(enough.bit_length())} | {enough, twice})
     return Plan(
-        work=work, bounds=tuple(bounds), ways=tuple(ways[n - 1] for n in sorted(shown)), enough=enough, most=most
+        work=work,
+        bounds=tuple(bounds),
+        ways=tuple(ways[shards - 1] for shards in shown),
+        enough=enough,
+        beyond=ways[twice - 1].limited_by,
+        most=most,
     )
 
 
@@ -255,9 +263,9 @@ def _named(rate: Rate) -> str:
 
 def _ways(work: Work) -> Iterator[Way]:
     """Plan the run in one task, in two … as long as they can share its limits."""
-    most = min(MOST, max(1, work.records)) if work.divisible else 1
+    yield _way(work, 1)
     try:
-        for shards in range(1, most + 1):
+        for shards in range(2, work.records + 1 if work.divisible else 0):
             yield _way(work, shards)
     except Faults:
         return
@@ -265,7 +273,7 @@ def _ways(work: Work) -> Iterator[Way]:
 
 def _way(work: Work, shards: int) -> Way:
     """Plan the run in so many tasks; the last to end is the one with the smallest share of the limits."""
-    limits = Shard(shards, shards).limits(work.limits)
+    limits = Shard.parse(f"{shards}/{shards}").limits(work.limits)
     common = {
         DATABASE,
         *(_named(rate) for rate in limits.named if rate.shared),

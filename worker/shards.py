@@ -20,7 +20,7 @@ from worker.scope import as_flags
 from worker.tally import Tally
 from worker.verdict import Verdict
 
-MOST = 1_000
+_MOST = 1_000
 
 _WORST_FIRST = (
     Verdict.NOT_STARTED,
@@ -51,8 +51,8 @@ class Shard:
     def parse(cls, text: str) -> "Shard":
         """Read `3/8`. Raises Faults."""
         match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
-        if match is None or not 1 <= int(match[1]) <= int(match[2]) <= MOST:
-            raise Faults([f"shard {text!r} is not I/N, from 1/N to N/N with N up to {MOST:,}: 3/8"])
+        if match is None or not 1 <= int(match[1]) <= int(match[2]) <= _MOST:
+            raise Faults([f"shard {text!r} is not I/N, from 1/N to N/N with N up to {_MOST:,}: 3/8"])
         return cls(int(match[1]), int(match[2]))
 
     def share(self, whole: int) -> int:

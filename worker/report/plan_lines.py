@@ -91,13 +91,14 @@ def _notes(made: Plan) -> Iterator[str]:
 def _helps(made: Plan) -> str:
     if not made.work.divisible:
         return "Its source cannot be divided: it is one task's work."
-    if made.enough == 1 and made.bounds[0].part in OWN:
-        return "Shards do not help: they would take longer to start than one task to do the work."
+    own = made.beyond in OWN
     if made.enough == 1:
-        return f"Shards do not help: {made.bounds[0].part} is the run's, and they would share it."
-    if made.enough == made.most:
-        return f"Up to {made.enough:,} shards help; more of them cannot share its limits."
-    return f"Up to {made.enough:,} shards help; more do not: {made.ways[-1].limited_by} is the limit of all together."
+        why = "they take longer to start than one task to do the work" if own else f"{made.beyond} is the run's"
+        return f"Shards do not help: {why}."
+    if own and 2 * made.enough > made.most:
+        return f"Up to {made.most:,} shards help; more cannot share its limits."
+    why = "they take longer to start than they save" if own else f"{made.beyond} is the limit of all together"
+    return f"Up to {made.enough:,} shards help; more do not: {why}."
 
 
 def _fits(made: Plan) -> Iterator[str]:
