@@ -49,11 +49,11 @@ class Table(Batches):
         super().__init__(delay_s=delay_s, keeps=False)
         self._database, self._a_row_s = database, a_row_s
 
-    async def commit(self, batch: Batch) -> Committed:
+    async def commit(self, batch: Batch, *how: Any) -> Committed:
         """Write the rows when the database is free, then commit."""
         if self._a_row_s:
             await self._database.work(len(batch.results) * self._a_row_s)
-        return await super().commit(batch)
+        return await super().commit(batch, *how)
 
 
 @dataclass(frozen=True, kw_only=True)
