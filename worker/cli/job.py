@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -26,9 +27,10 @@ from worker.environment import Settings, settings
 from worker.errors import Faults
 from worker.events import Cause, Reporter
 from worker.job import Job, Run
-from worker.limits import Limits
+from worker.limits import Limits, Rate
 from worker.mask import Mask
 from worker.parts import Parts
+from worker.portions import LEASES, Portions
 from worker.rate import RateLimit
 from worker.report import logs
 from worker.report.tracer import missing
@@ -158,18 +160,20 @@ async def _attempt(
     rates = _rates(limits)
     run.permits = {name: rate.acquire for name, rate in rates.items()}
     working = job()
+    source = source_of(working, run)
     async with AsyncExitStack() as opened:
         opened.callback(signals.ignore)
         shared = [rate for rate in limits.named if rate.shared]
+        await connect(source, run, found, opened)
         portions = await opened.enter_async_context(start.room.sharing(found, job.name)) if shared else None
         parts = Parts(
             job=working,
             run=run,
-            source=await _source(working, run, found, opened),
+            source=source,
             store=await opened.enter_async_context(start.room.opened(found, job.name)),
             limits=limits,
             rates=rates,
-            sharing=[Sharing(rate, rates[rate.name], portions, run.log) for rate in shared if portions],
+            sharing=[_sharing(rate, rates[rate.name], portions, found) for rate in shared if portions],
             stop=stop,
             plan=StopPlan.within(found.stop_timeout_s),
             mask=start.mask,
@@ -276,12 +280,16 @@ def _job_environment(job: type[Job[Any]], faults: list[str]) -> tuple[dict[str, 
     return kept, plain
 
 
-async def _source(job: Job[Any], run: Run[Any], found: Settings, opened: AsyncExitStack) -> Source:
-    """Ask the job for its source; one that reads from PostgreSQL is connected."""
+def source_of(job: Job[Any], run: Run[Any]) -> Source:
+    """Ask the job for its source. Raises Faults."""
     try:
-        source = job.source(run)
+        return job.source(run)
     except Exception as error:  # whatever it is, the job's author must hear of it before any record is touched
         raise Faults([f"source() of {run.job} raised {type(error).__name__}: {error}"]) from error
+
+
+async def connect(source: Source, run: Run[Any], found: Settings, opened: AsyncExitStack) -> None:
+    """Lend a source that reads from PostgreSQL its connections. Raises Faults where none is named."""
     if isinstance(source, Connecting):
         if found.database_url is None:
             raise Faults([f"{run.job} reads from PostgreSQL: set DATABASE_URL"])
@@ -293,7 +301,6 @@ async def _source(job: Job[Any], run: Run[Any], found: Settings, opened: AsyncEx
         if found.replica_url:
             links.append(Link(found.database_url, f"{run.job} records", read_only=run.dry_run))
         source.connect(*[await opened.enter_async_context(link) for link in links])
-    return source
 
 
 def limits_of(job: type[Job[Any]], found: Settings) -> Limits:
@@ -308,6 +315,10 @@ def _rates(limits: Limits) -> dict[str, RateLimit]:
     """Make the rate limits by their names; a job without one still can be paused."""
     named = {rate.name: RateLimit(rate) for rate in limits.named}
     return named if limits.rate else {"rate": RateLimit(None), **named}
+
+
+def _sharing(rate: Rate, limit: RateLimit, portions: Portions, found: Settings) -> Sharing:
+    return Sharing(rate, limit, portions, logging.getLogger("job"), lease_s=LEASES * found.lease_s)
 
 
 def _links(found: Settings, run: Run[Any], log_url: str | None) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from worker import registry
+from worker.cli import plan
 from worker.cli.arguments import COMMANDS
 from worker.cli.job import scope_of
 from worker.cli.launching import launcher
@@ -29,10 +30,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", metavar="I/N", help="only that part of the run, which --run-key names")
     parser.add_argument("--backlog", action="store_true", help="as many tasks as the job's queue needs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    plan.arguments(parser)
 
 
 def launch_run(options: argparse.Namespace) -> int:
     """Start it, and say in one line which task it is and what comes next; the exit code is that of a start."""
+    if options.plan:
+        return plan.show_plan(options)
+    if said := [flag for flag in plan.ALONE if getattr(options, flag) is not None]:
+        raise Faults([f"--{flag.replace('_', '-')} goes with --plan" for flag in said])
     values = asked(options)
     answers = asyncio.run(_answers(values))
     for answer in answers:
