@@ -111,7 +111,7 @@ async def test_shared_rate_is_kept_and_used_by_four_tasks(world: Payments) -> No
     print(f"used {used:.1%}, at most {most} in a second")
     assert sent_in_a_second() <= RATE
     assert most <= ARRIVALS
-    assert used >= 0.85, "the starts and ends are a large part of a few seconds; the soak asks for 95 %"
+    assert used >= 0.7, "had the two kept their quarters it would be 61 %; of a quiet minute the soak asks for 95 %"
 
 
 async def test_shared_rate_is_not_divided_among_shards(world: Payments) -> None:
