@@ -19,10 +19,11 @@ RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /op
  && chmod -R a+rX,go-w /app /opt/venv
 
 FROM ${BASE}
-# The user has a name because libraries ask for it; nothing that installs stays, in the official layout or Debian's.
+# The user has a name because libraries ask for it; nothing that installs stays, in the official layout or Debian's. What Debian
+# has installed (/var/lib/dpkg) is still known to scanners.
 RUN useradd --uid 10001 --user-group --no-create-home --no-log-init --home-dir /nonexistent --shell /usr/sbin/nologin worker \
  && rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip \
-    /usr/lib/python3*/ensurepip /usr/share/python-wheels
+    /usr/lib/python3*/ensurepip /usr/share/python-wheels /usr/bin/apt* /usr/bin/dpkg*
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 WORKDIR /app
@@ -36,8 +37,10 @@ ENTRYPOINT ["python", "-m", "worker"]
 # Last, so that a new version changes no layer above.
 ARG VERSION=unknown
 ARG REVISION=unknown
+ARG BASE
 ENV DD_VERSION=${VERSION}
 LABEL org.opencontainers.image.title="ecs-batch-worker" \
       org.opencontainers.image.description="A batch worker that runs once as an ECS task, does all the work, and says how it went." \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"

@@ -18,7 +18,7 @@ FUNCTIONS_PYTHON ?= python3.13
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
-.PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image image-test push functions deploy deploy-shared documents
+.PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image image-test push functions deploy deploy-shared documents pictures
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -76,7 +76,7 @@ deploy-shared: install ## The same for what jobs share: make deploy-shared ENV=p
 	  PYTHON=$(BIN)/python PARAMETERS="FunctionsArchitecture=$(ARCH) $(PARAMETERS)" task-definitions/deploy shared "$(ENV)" "$$code"
 
 soak: install ## The long proofs, at their full numbers (minutes)
-	$(BIN)/python -m pytest -q -m soak
+	$(BIN)/python -m pytest -q -m soak --timeout 1800
 
 bench: install ## Measure against what else could be written: a table, exit 1 where a line is short (minutes)
 	$(BIN)/python -m bench $(BENCH_ARGS)
@@ -92,6 +92,9 @@ documents: install ## Write again what is made from the code: docs/metrics.md, d
 	PYTHONPATH=. $(BIN)/python docs/environment.py
 	PYTHONPATH=. $(BIN)/python docs/endings.py
 	PYTHONPATH=. $(BIN)/python docs/pictures/make.py
+
+pictures: install ## Take the console's pictures again, in a browser: docs/pictures/console-*.png (takes chromium)
+	WRITE_PICTURES=1 $(BIN)/python -m pytest -q tests/test_console.py
 
 lock: ## Compile the hashed locks again from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header \

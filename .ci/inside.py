@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-TOOLS = ("pip", "pip3", "uv", "gcc", "cc", "make")
+TOOLS = ("pip", "pip3", "uv", "apt", "apt-get", "dpkg", "gcc", "g++", "cc", "ld", "make")
 MODULES = ("pip", "ensurepip", "worker.admin", "worker.local")
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
+from bench.admin import admin
 from bench.footprint import memory, start_up
 from bench.line import Line
 from bench.prices import prices
@@ -43,6 +44,7 @@ PARTS: dict[str, Part] = {
     "8": _prices,
     "sources": lambda world, quick: sources(*((10_000, 1) if quick else (20_000, 7))),
     "shards": lambda world, quick: shards(world, *((3_000, 1) if quick else (10_000, 5))),
+    "admin": lambda world, quick: admin(world, *((5_000, 60, 12_000, 1) if quick else (100_000, 400, 60_000, 5))),
     "store": lambda world, quick: run_store(world, *((5_000, 3) if quick else (100_000, 15))),
 }
 

@@ -65,6 +65,7 @@ if act == "crash":
 if act in ("hold", "stubborn"):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     record("running")
+    say(event="started, attempt 1", limits={"rate": {"count": 180, "per": 2.0}})
     progress(1.0, 5.0)
     say(event="…", error_fingerprint="f", error_type="Refused", error_message="no", error_sample_key="7", error_count=1)
     say(

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,7 @@ class Room:
         self.children = Children(argv, most=most, mask=Mask(["s3cret-of-ours"]), say=self.hear)
         self.stop = Stop()
         self.client: Client
+        self.port = 0
 
     def hear(self, line: bytes) -> None:
         """Note a line that a process said."""
@@ -156,20 +157,22 @@ async def served(
     stop_timeout_s: float = 5,
     trusted_proxies: Sequence[str] = (),
     known: tokens.Tokens | None = None,
+    jobs: Mapping[str, type[Job[Any]]] = JOBS,
 ) -> AsyncIterator[Room]:
     """Serve the API on a free port, in this loop, with real processes behind it."""
     room = Room(folder, most)
     listener = listen("127.0.0.1", 0)
     let_in = known or tokens.parse(QA.entry)
     api = app(
-        JOBS,
+        jobs,
         room.runs,
         room.children,
         let_in,
         starts_a_minute=starts_a_minute,
         requests_a_second=requests_a_second,
     )
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    room.port = listener.getsockname()[1]
+    address = f"http://127.0.0.1:{room.port}"
     serving = asyncio.create_task(serve(api, room.children, listener, room.stop, stop_timeout_s, trusted_proxies))
     headers = {"Authorization": f"Bearer {QA.token}"}
     try:

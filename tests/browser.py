@@ -7,10 +7,12 @@ from typing import Any, Literal, TypeAlias
 
 import pytest
 from npm import installed
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 _AXE = "4.14.1"
 _FLAGS = ("--no-sandbox", "--disable-background-networking", "--disable-lcd-text")
+_PATIENCE_MS = 20_000
+expect.set_options(timeout=_PATIENCE_MS)  # other tests have the machine, too
 Scheme: TypeAlias = Literal["light", "dark"]
 
 _VIOLATIONS = """
@@ -57,7 +59,7 @@ async def opened(
 ) -> AsyncIterator[Watched]:
     """Open an address in a window of its own; afterwards nothing may have been complained about."""
     context = await browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(_PATIENCE_MS)
     try:
         await context.add_init_script(_VIOLATIONS)
         watched = Watched(await context.new_page())

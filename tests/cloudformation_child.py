@@ -1,7 +1,7 @@
 """moto in a process of its own, as moto_child.py, with what releases stand on and moto's CloudFormation and ECS lack.
 
-AWS::NoValue goes from lists, too; a stack that a change set makes has outputs, exports and imports, and can be changed by another; a
-task has stopped when it is first asked for.
+AWS::NoValue goes from lists, too; a stack that a change set makes has outputs, exports and imports, and can be changed by another; one
+that changes nothing is made and FAILED, as AWS does, and not refused; a task has stopped when it is first asked for.
 """
 
 import sys
@@ -9,6 +9,7 @@ from typing import Any
 
 from moto.cloudformation import parsing
 from moto.cloudformation.models import ChangeSet, cloudformation_backends
+from moto.cloudformation.responses import CloudFormationResponse
 from moto.moto_api import state_manager
 from moto.server import ThreadedMotoServer
 
@@ -41,6 +42,7 @@ if __name__ == "__main__":
     parsing.clean_json = clean_json  # type: ignore[assignment]
     parsing.parse_and_update_resource = changed  # type: ignore[assignment]
     ChangeSet.apply = apply  # type: ignore[method-assign, assignment]
+    CloudFormationResponse._validate_different_update = lambda *_: None  # type: ignore[method-assign]
     state_manager.set_transition("ecs::task", {"progression": "immediate"})
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

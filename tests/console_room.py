@@ -1,22 +1,17 @@
 """The console's room: the real server over real payments and a real provider, with jobs of its own, and a browser."""
 
-import asyncio
-import json
-import os
 import re
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from admin_serving import ROOT, served
 from browser import Scheme, Watched, chromium, opened
 from payments import Payments, payments
 from playwright.async_api import Browser
 
 from worker.admin import tokens
 
-ROOT = Path(__file__).parent.parent
 MAX_AFFECTED = 5
 OPS = tokens.make("ops", ["read", "start:*", "stop:*", "replay:*"])
 READER = tokens.make("reader", ["read"])
@@ -46,6 +41,19 @@ class AuditPayments(Job[Audit]):
     async def process(self, record: Record, run: Run[Audit]) -> Outcome:
         return done()
 '''
+
+
+_HISTORY = """
+INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status, attempt, tally, created_at, ended_at)
+SELECT 'poll-payments:' || key, 'poll-payments', key, '{}', '', 'run',
+    CASE n WHEN 4 THEN 'interrupted' WHEN 9 THEN 'aborted' WHEN 13 THEN 'completed with failures' ELSE 'succeeded' END, 1,
+    jsonb_build_object('read', 900, 'done', 800 + n, 'failed', 0, 'skipped', jsonb_build_object('unchanged', 100 - n)), at,
+    at + interval '1 second' * (40 + 31 * n % 47)
+FROM generate_series(1, 15) n, LATERAL (SELECT date_trunc('minute', now()) - n * interval '5 minutes' + interval '2 minutes' AS at) a,
+    LATERAL (SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS key) k"""
+_ATTEMPTS = """
+INSERT INTO worker.attempts (run_id, number, token, started_at, ended_at, verdict)
+SELECT run_id, 1, 0, created_at, ended_at, status FROM worker.runs"""
 
 
 class Room:
@@ -78,7 +86,14 @@ class Room:
 async def console(url: str, folder: Path, records: int) -> AsyncIterator[Room]:
     """Serve the console over so many payments."""
     write_jobs(folder / "jobs")
-    async with chromium() as browser, payments(url, records) as world, served(folder, world.environment) as address:
+    known = {"ADMIN_TOKEN_HASHES": f"{OPS.entry},{READER.entry}", "WORKER_PAGE_SIZE": "100", "WORKER_RATE": "400"}
+    async with (
+        chromium() as browser,
+        payments(url, records) as world,
+        served({**world.environment, **known}, folder=folder) as address,
+    ):
+        await world.sql(_HISTORY)
+        await world.sql(_ATTEMPTS)
         yield Room(browser, world, address)
 
 
@@ -92,22 +107,3 @@ def write_jobs(folder: Path) -> None:
     (folder / "__init__.py").touch()
     (folder / "poll_payments.py").write_text(bounded)
     (folder / "audit_payments.py").write_text(_EVERY_FIELD)
-
-
-@asynccontextmanager
-async def served(folder: Path, environment: dict[str, str]) -> AsyncIterator[str]:
-    """Run `python -m worker serve` over the folder's jobs, and hold that it ends well when it is asked to."""
-    command = (sys.executable, "-m", "worker", "serve", "--port", "0")
-    known = {"ADMIN_TOKEN_HASHES": f"{OPS.entry},{READER.entry}", "LOG_FORMAT": "json", "WORKER_PAGE_SIZE": "100"}
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), **known, **environment}
-    process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environ, stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        line = json.loads(await process.stdout.readline())
-        heard = asyncio.create_task(process.stdout.read())  # the runs' own lines go there, too
-        yield f"http://{line['host']}:{line['port']}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.wait()
-    await heard
-    assert process.returncode == 0

@@ -16,6 +16,12 @@ def values(text: str) -> dict[str, str]:
     return {name: _VALUES.get(name, _arn(name) if name.endswith("_ARN") else "test") for name in variables(text)}
 
 
+def shown_values() -> str:
+    """Give the file of values that docs/ecs.md begins with."""
+    page = (ROOT / "docs" / "ecs.md").read_text(encoding="utf-8")
+    return page.partition("Write `production.env`:\n\n```\n")[2].partition("```")[0]
+
+
 def filled(name: str) -> dict[str, Any]:
     """Give a task definition with all its variables filled in."""
     text = FILES[name].read_text(encoding="utf-8")

@@ -47,7 +47,7 @@ def check_run(asked: Asked, definition: Any, providers: list[str]) -> None:
         raise InvalidParameterException("clientToken must be 1 to 64 characters in the range of 33-126.")
     if "startedBy" in asked and not _STARTED_BY.fullmatch(asked["startedBy"]):
         raise InvalidParameterException("startedBy must be 1 to 128 letters, numbers, hyphens, slashes, underscores.")
-    if len(json.dumps(overrides, separators=(",", ":"), ensure_ascii=False)) > _LONGEST_OVERRIDES:
+    if len(json.dumps(overrides)) > _LONGEST_OVERRIDES:  # as the SDK sends it
         raise InvalidParameterException(f"Container Overrides length must be at most {_LONGEST_OVERRIDES}")
     _check_overrides(overrides, [container["name"] for container in definition.container_definitions])
     if _on_fargate(asked, providers):

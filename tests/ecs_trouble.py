@@ -9,12 +9,19 @@ from typing import NamedTuple
 
 CAPACITY = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 
-FAILURES = {"failures": "RESOURCE:ENI", "capacity": CAPACITY, "ghost": CAPACITY}
+FAILURES = {
+    "failures": "RESOURCE:ENI",
+    "agent": "AGENT",
+    "attribute": "ATTRIBUTE",
+    "capacity": CAPACITY,
+    "ghost": CAPACITY,
+}
 """Answers of RunTask that are a 200 with `failures[]`; a ghost starts its task all the same."""
 
 REFUSALS = {
     "throttled": ("ThrottlingException", "Rate exceeded"),
     "throttled in disguise": ("InvalidParameterException", "Rate exceeded"),
+    "no capacity": ("ClientException", CAPACITY),
     "server error": ("ServerException", "Service Unavailable. Please try again later."),
     "access denied": ("AccessDeniedException", "User is not authorized to perform: ecs:RunTask"),
 }

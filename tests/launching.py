@@ -26,6 +26,7 @@ class World:
 
     def __init__(self, launcher: Launcher, launches: Launches, ecs: LocalEcs, link: Link) -> None:
         self.launcher, self.launches, self.ecs, self._link = launcher, launches, ecs, link
+        self.url = link.url
 
     async def sql(self, statement: str) -> list[Any]:
         """Ask the run store's database."""

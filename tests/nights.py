@@ -45,9 +45,14 @@ class Night:
         self.path.register("poll-payments", environment, "STRIPE_API_KEY")
 
     async def is_done(self) -> None:
-        """Hold all statuses to what they should be, each written once."""
+        """Hold all statuses to what they should be, each written once, the run to success, and the launcher to have nothing left."""
         assert await self.world.statuses() == expected(self._before)
         assert await self.world.sql("SELECT id FROM writes GROUP BY id HAVING count(*) > 1") == []
+        runs = await self.world.sql("SELECT run_key, status FROM worker.runs WHERE parent IS NULL")
+        assert [(run["run_key"], run["status"]) for run in runs] == [(NIGHT, "succeeded")]
+        assert await self.world.sql("SELECT id FROM worker.launches WHERE state IN ('reserved', 'placed')") == []
+        assert self.path.buried() == []
+        assert self.ecs.troubles() == []
 
     def said(self) -> list[str]:
         """Give what was posted to Slack."""

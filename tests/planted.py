@@ -22,7 +22,8 @@ from worker.retry import Retry
 from worker.schedule import Cron
 
 JOB = "poll-payments"
-STACKS = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "task-definitions").glob("*.yaml"))}
+FOLDER = ROOT / "task-definitions"
+STACKS = {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in sorted(FOLDER.rglob("*.yaml"))}
 
 
 @cache
@@ -178,7 +179,7 @@ _STATE_MACHINE = """
         {"StartAt": "Run", "States": {"Run": {"Type": "Task", "End": true,
           "Resource": "arn:${AWS::Partition}:states:::ecs:runTask.sync", "Parameters": {"Cluster": "${Cluster}"}}}}
 """
-_SCHEDULED = """
+SCHEDULED = """
   Payments:
     Type: AWS::Scheduler::Schedule
     Properties:
@@ -194,6 +195,18 @@ _BLIND = """
     Type: AWS::Events::Rule
     Properties:
       EventPattern: {source: [aws.ecs], detail: {containers: {exitCode: [{anything-but: 0}]}}}
+"""
+_ALL_BUT_ONE = """
+  Rights:
+    Type: AWS::IAM::ManagedPolicy
+    Properties:
+      PolicyDocument: {Statement: [{Effect: Allow, Action: "s3:GetObject", NotResource: "arn:aws:s3:::theirs/*"}]}
+"""
+_OPEN_QUEUE = """
+  Everybody:
+    Type: AWS::SQS::QueuePolicy
+    Properties:
+      PolicyDocument: {Statement: [{Effect: Allow, Principal: "*", Action: "sqs:SendMessage", Resource: !GetAtt DeadLetters.Arn}]}
 """
 _SCHEDULE, _ROLE = "AWS::Scheduler::Schedule", "AWS::IAM::Role"
 _ALARM, _FUNCTION = "AWS::CloudWatch::Alarm", "AWS::Lambda::Function"
@@ -246,6 +259,7 @@ DEFINITION: list[tuple[str, Change]] = [
     ("depends-on-health", definition(lambda d: container(d, WORKER)["dependsOn"][0].update(condition="HEALTHY"))),
     ("stop-timeout", worker(stopTimeout=600)),
     ("stop-timeout", definition(lambda d: container(d, WORKER).pop("stopTimeout"))),
+    ("stop-timeout", definition(lambda d: container(d, "datadog-agent").update(stopTimeout=600))),
     ("stop-timeout-untold", put("STOP_TIMEOUT", "30")),
     ("stop-timeout-untold", drop("environment", "STOP_TIMEOUT")),
     ("writable-root", definition(lambda d: container(d, WORKER).pop("readonlyRootFilesystem"))),
@@ -315,6 +329,7 @@ JOBS: list[tuple[str, Change]] = [
 
 AROUND: list[tuple[str, Change]] = [
     ("retry-age-over-interval", given(RetryAgeSeconds="300")),
+    ("retry-age-over-interval", given(ScheduledBy="rule", RetryAgeSeconds="300")),
     ("retry-age-over-interval", with_(_SCHEDULE, "MaximumEventAgeInSeconds", 400)),
     ("no-retry-age", without(_SCHEDULE, "MaximumEventAgeInSeconds")),
     ("no-retry-age", without("AWS::Events::Rule", "RetryPolicy")),
@@ -322,10 +337,11 @@ AROUND: list[tuple[str, Change]] = [
     ("schedule-disagrees", given(Schedule="rate(10 minutes)")),
     ("schedule-disagrees", given(Schedule="cron(0 2 * * ? *)", ScheduleZone="Europe/Berlin")),
     ("schedule-disagrees", both(given(ScheduledBy="rule"), job(schedule=Cron("0 12 * * ? *", zone="Europe/Berlin")))),
-    ("schedule-disagrees", another(_SCHEDULED)),
+    ("schedule-disagrees", another(SCHEDULED)),
+    ("schedule-refused", with_(_SCHEDULE, "ScheduleExpression", "every hour")),
+    ("schedule-refused", with_(_SCHEDULE, "ScheduleExpression", "cron(0 25 * * ? *)")),
     ("run-key-not-given", started_with(key="<aws.scheduler.execution-id>")),
     ("run-key-not-given", started_with(key="nightly")),
-    ("run-key-not-given", started_with(key="<aws.scheduler.execution-id>")),
     ("override-too-large", started_with(more="x" * 8_192)),
     ("override-for-nobody", started_with(name="app")),
     ("wildcard-action", allowed(Action="ecs:*")),
@@ -335,6 +351,13 @@ AROUND: list[tuple[str, Change]] = [
     ("wildcard-resource", allowed(Action="iam:PassRole", Resource="*", Condition=_TO_ECS)),
     ("open-trust", within(_ROLE, "Principal", lambda statement: statement.update(Principal="*"))),
     ("open-trust", within(_ROLE, "Principal", lambda statement: statement.update(Principal={"AWS": ["*"]}))),
+    ("wildcard-resource", another(_ALL_BUT_ONE)),
+    ("wildcard-resource", allowed(Action="s3:GetObject", Resource="arn:aws:s3:::*/*")),
+    ("open-trust", another(_OPEN_QUEUE)),
+    (
+        "open-trust",
+        within(_ROLE, "Principal", lambda statement: statement.update(NotPrincipal=statement.pop("Principal"))),
+    ),
     ("alarm-tells-nobody", within(_ALARM, "OKActions", lambda alarm: alarm.pop("AlarmActions"))),
     (
         "wildcard-resource",

@@ -1,14 +1,18 @@
 """What the console reads: jobs, pages of runs, a run while it works and after, dead letters."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from admin_room import Room, served
 
-from worker import Every, Job
+from worker import Cron, Every, Job
 from worker.admin.listing import about, following
+from worker.runs import RunView
+
+AT = datetime(2026, 11, 23, 6, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -52,7 +56,27 @@ def test_looks_say_when_a_job_is_due_and_what_it_lacks() -> None:
     told = about(Nightly, {"TABLE": "x"})
     assert (told["schedule"], told["missing"]) == ({"text": "rate(5 minutes)", "zone": "UTC"}, ["API_KEY"])
     assert about(Nightly, None)["missing"] == []
-    assert following(Nightly) is not None
+    runs = [
+        RunView(job="nightly", run_id=f"nightly:{key}", run_key=key, dry_run=dry, status="succeeded", created_at=AT)
+        for key, dry in (
+            ("2026-11-23T02:05:00Z", False),
+            ("2026-11-23T02:00:00Z", False),
+            ("hand-20261124T060245Z-7f3a", False),
+            ("2026-11-23T09:00:00Z~dry-20261124T060245Z-7f3a", True),
+        )
+    ]
+    assert following(Nightly, runs) == datetime(2026, 11, 23, 2, 10, tzinfo=UTC)
+    assert following(Nightly, runs[2:]) is None
+
+    class Daily(Job[Any]):
+        """Count the day's."""
+
+        name = "daily"
+        schedule = Cron("0 2 * * ? *")
+
+    due = following(Daily, [])
+    assert due is not None
+    assert due > datetime.now(UTC)
 
 
 async def test_looks_turn_pages_of_runs(room: Room) -> None:
@@ -88,6 +112,7 @@ async def test_looks_follow_a_run_while_it_works(room: Room) -> None:
     """What its process said last, and its errors by group; of ten seconds one line goes on to our log."""
     _, run = await room.post("poll-payments", act="hold", run_key="k")
     assert (run["live"], run["errors"], run["slack"]) == (None, [], [])
+    assert (await room.lines.get())["limits"] == {"rate": {"count": 180, "per": 2.0}}
     assert (await room.lines.get())["rate"] == 5.0
     assert [(await room.lines.get())["error_count"] for _ in range(2)] == [1, 10]
     assert (await room.lines.get())["event"] == "started"
@@ -97,6 +122,8 @@ async def test_looks_follow_a_run_while_it_works(room: Room) -> None:
         "last_error": None, "stopping": None, "tally": {"read": 7},
     }  # fmt: skip
     assert run["errors"] == [{"type": "Refused", "message": "no", "count": 10, "sample_key": "7"}]
+    assert [(point["rate"], point["failed"]) for point in run["series"]] == [(5.0, 0), (90.0, 0)]
+    assert run["limit"] == 90.0
 
 
 async def test_looks_show_a_run_that_is_over(room: Room) -> None:
@@ -104,7 +131,7 @@ async def test_looks_show_a_run_that_is_over(room: Room) -> None:
     group = {"fingerprint": "f", "type": "Refused", "message": "no", "sample_key": "7", "count": 3}
     room.runs.put(job="poll-payments", run_key="k", status="aborted", summary={"errors": [group]})
     _, run = await room.get("/admin/runs/poll-payments:k")
-    assert run["live"] is None
+    assert (run["live"], run["series"], run["limit"]) == (None, [], None)
     assert run["errors"] == [{"type": "Refused", "message": "no", "count": 3, "sample_key": "7"}]
 
 

@@ -1,44 +1,28 @@
 """What a QA framework does, against the real command, the real job and a real database."""
 
-import asyncio
-import json
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 from admin_room import QA
+from admin_serving import ROOT, served
 from pyreqwest.client import Client, ClientBuilder
 from simulated import provider
 
 from worker.cli.database import migrated
 from worker.local.seed import seed
 
-SEED = Path(__file__).parent.parent / "jobs" / "local" / "poll_payments.sql"
+SEED = ROOT / "jobs" / "local" / "poll_payments.sql"
 
 
 @asynccontextmanager
-async def served(**environ: str) -> AsyncIterator[Client]:
-    """Run `python -m worker serve`, and hold that it ends well when it is asked to."""
-    command = (sys.executable, "-m", "worker", "serve", "--port", "0")
-    environ = {**os.environ, "ADMIN_TOKEN_HASHES": QA.entry, "LOG_FORMAT": "json", **environ}
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=pipe)
-    try:
-        assert process.stdout is not None
-        line = json.loads(await process.stdout.readline())
-        assert line["event"] == "serving"
-        base, headers = f"http://{line['host']}:{line['port']}", {"Authorization": f"Bearer {QA.token}"}
+async def told(**environ: str) -> AsyncIterator[Client]:
+    """Serve, and give a client that holds the token."""
+    async with served({"ADMIN_TOKEN_HASHES": QA.entry, **environ}) as base:
+        headers = {"Authorization": f"Bearer {QA.token}"}
         async with ClientBuilder().base_url(base).default_headers(headers).build() as client:
             yield client
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.communicate()
-    assert process.returncode == 0
 
 
 async def asked(client: Client, **body: Any) -> Any:
@@ -64,7 +48,7 @@ async def test_qa_tries_runs_and_checks_one_merchant(database_url: str) -> None:
     await seed(database_url, SEED.read_text(), 2_000)
     async with (
         provider() as known,
-        served(DATABASE_URL=database_url, STRIPE_API_BASE=known.url, STRIPE_API_KEY=known.simulator.api_key) as client,
+        told(DATABASE_URL=database_url, STRIPE_API_BASE=known.url, STRIPE_API_KEY=known.simulator.api_key) as client,
     ):
         trial = await asked(client, merchant_id=42, dry_run=True, run_key="qa-1")
         assert (trial["status"], trial["dry_run"]) == ("succeeded", True)

@@ -12,7 +12,7 @@ from worker import Job
 from worker.admin import tokens
 from worker.admin.children import Children
 from worker.admin.routes import app
-from worker.errors import DatabaseAway, Faults
+from worker.errors import DatabaseAway, Faults, Permanent
 from worker.runs import RunView
 
 
@@ -119,7 +119,15 @@ async def test_refusals_beyond_the_runs_that_fit_are_503(tmp_path: Path) -> None
         assert "1 runs are going on" in problem["detail"]
 
 
-@pytest.mark.parametrize(("error", "status"), [(DatabaseAway("gone"), 503), (RuntimeError("secret words"), 500)])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (DatabaseAway("gone"), 503),
+        (Faults(["no such role, nor any other secret word"]), 503),
+        (Permanent("AccessDenied: secret words"), 503),
+        (RuntimeError("secret words"), 500),
+    ],
+)
 async def test_refusals_when_the_store_fails_show_no_inside(
     room: Room, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:

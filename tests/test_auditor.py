@@ -1,6 +1,7 @@
 """worker/functions/auditor.py, worker/audit.py: what should have happened and did not is said once, and nothing else is."""
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -61,15 +62,19 @@ async def ended(outside: Room, run_key: str, verdict: Verdict = Verdict.SUCCEEDE
     await outside.world.stores[0].end(a_summary(verdict, tally=Tally(), detail="why"))
 
 
-async def test_auditor_says_once_that_a_run_did_not_come(run_store: StoreWorld, aws: Aws) -> None:
+async def test_auditor_says_once_that_a_run_did_not_come(
+    run_store: StoreWorld, aws: Aws, caplog: pytest.LogCaptureFixture
+) -> None:
     """In every kind of run store: what was expected when, what was seen last, what to do; again only after a success."""
+    caplog.set_level(logging.INFO)
     async with room(run_store, aws) as outside:
         await ended(outside, "good")
         assert await audited(outside, OFTEN, timedelta()) == []
         assert await audited(outside, OFTEN, minutes(5 + 20) + GRACE - minutes(1)) == []
         assert await audited(outside, OFTEN, minutes(5 + 20) + GRACE + minutes(1)) == ["late/poll-payments"]
-        assert await audited(outside, OFTEN, WEEK) == []
+        assert await audited(outside, OFTEN, minutes(5 + 20) + GRACE + timedelta(hours=23)) == []
         [message], [alert] = outside.posted, outside.alerts()
+        assert len([record for record in caplog.records if "RunMissed" in record.__dict__]) == 1
         text = json.dumps(message["blocks"], ensure_ascii=False)
         for words in (
             "⏰ poll-payments: late",
@@ -85,6 +90,28 @@ async def test_auditor_says_once_that_a_run_did_not_come(run_store: StoreWorld, 
         await ended(outside, "good again")
         assert await audited(outside, OFTEN, timedelta()) == []
         assert await audited(outside, OFTEN, WEEK) == ["late/poll-payments"]
+
+
+async def test_auditor_says_each_day_that_it_is_still_so(run_store: StoreWorld, aws: Aws) -> None:
+    """A page of the day before is forgotten, or was never seen: once a day, whatever the schedule, until there is a success."""
+    weekly = a_job(Cron("0 3 ? * MON *"))
+    async with room(run_store, aws) as outside:
+        for job, since in ((OFTEN, now()), (weekly, None)):
+            await audited(outside, job, timedelta())
+            if since is None:
+                first = job.schedule.following(now()) if job.schedule else None
+                assert first is not None
+                since = first - minutes(5)
+            late = since - now() + minutes(5 + 20) + GRACE + minutes(1)
+            hours = [late + timedelta(hours=number) for number in (0, 1, 23, 25, 26, 49)]
+            told = [await audited(outside, job, after) != [] for after in hours]
+            assert told == [True, False, False, True, False, True], job.schedule
+            days = [
+                alert["Message"].partition("It has been late for ")[2].partition(" now")[0]
+                for alert in outside.alerts()
+            ]
+            assert days == ["", "1 day", "2 days"]
+        assert len(outside.posted) == 6
 
 
 async def test_auditor_names_each_run_of_the_calendar(outside: Room) -> None:
@@ -106,6 +133,15 @@ async def test_auditor_gives_a_new_job_time_for_its_first_run(outside: Room, job
     """Seen for the first time, it owes nothing from before; nor when its schedule is another one."""
     assert await audited(outside, job, timedelta()) == []
     assert await audited(outside, a_job(Every(hours=1)), timedelta()) == []
+
+
+async def test_auditor_gives_a_new_schedule_time_for_its_first_run(outside: Room) -> None:
+    """Watched for a day under the old one, it would be late at once."""
+    await audited(outside, OFTEN, timedelta())
+    await do(outside.world.reader._link, "UPDATE worker.marks SET at = at - interval '1 day'")  # type: ignore[attr-defined]
+    assert await audited(outside, a_job(Every(hours=1)), timedelta()) == []
+    await do(outside.world.reader._link, "UPDATE worker.marks SET at = at - interval '1 day'")  # type: ignore[attr-defined]
+    assert await audited(outside, a_job(Every(hours=1)), timedelta()) == ["late/poll-payments"]
 
 
 async def test_auditor_leaves_a_job_alone_whose_schedule_is_disabled(outside: Room) -> None:
@@ -179,6 +215,18 @@ async def test_auditor_says_once_that_a_worker_died_and_has_no_successor(run_sto
         assert "Attempt 1 fell silent" in text
         assert "2 read = 2 done" in text
         assert "python -m worker launch poll-payments --run-key 2026-11-24T02:00:00Z" in text
+
+
+async def test_auditor_does_not_mind_a_dry_run_that_died(outside: Room) -> None:
+    """It changed nothing, and whoever looked at it knows."""
+    await begun(outside.world, task_arn=TASK, mode="dry-run")
+    two = outside.world.stores[1]
+    held = await two.claim(a_claim("next"))
+    assert isinstance(held, Held)
+    await two.claim(a_claim("next"), successor_of=held)
+    [dead, *_] = [run for run in await outside.world.reader.latest("poll-payments", 9) if run.dry_run]
+    assert (dead.status, dead.detail) == ("interrupted", "killed")
+    assert await audited(outside, a_job(None), minutes(6)) == []
 
 
 async def test_auditor_does_not_repeat_the_reporter(outside: Room) -> None:

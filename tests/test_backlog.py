@@ -11,7 +11,7 @@ from test_launches import a_launch
 
 from worker.aws.backlog import missing
 from worker.job import Job
-from worker.launches import Launched, Refused
+from worker.launches import Answer, Launched, Refused
 from worker.occasions import Backlog
 from worker.request import read
 from worker.scope import Scope
@@ -66,6 +66,23 @@ def test_backlog_keeps_the_rest_of_the_scope() -> None:
     assert parts(1_000, 0, region="eu") == [1, 2, 3]
 
 
+def test_backlog_needs_its_tasks_beside_dry_ones() -> None:
+    """They take no message away."""
+    dry = a_launch(job=NAME, lease=f"{NAME} dry", dry_run=True)
+    request = read({"job": NAME, "backlog": True}, lambda name: Deliver, "at")
+    assert len(missing(request, 3, [dry])) == 2
+
+
+def test_backlog_gives_each_task_its_part_of_a_scope_that_is_kept_elsewhere() -> None:
+    """A reference would have them all read the same."""
+    request = read({"job": NAME, "backlog": True, "scope": {"region": "eu"}}, lambda name: Deliver, "at")
+    found = missing(request.referring("s3://bucket/key"), 3, [])
+    assert [(one["scope"], "scope_ref" in one) for one in found] == [
+        ({"part": 0, "region": "eu"}, False),
+        ({"part": 1, "region": "eu"}, False),
+    ]
+
+
 @pytest_asyncio.fixture
 async def world(local_ecs: LocalEcs, database_url: str) -> AsyncIterator[World]:
     """Give a launcher of that job, whose tasks live until they are struck, and its queue with five messages."""
@@ -87,9 +104,23 @@ async def test_backlog_is_worked_off_by_tasks_of_one_part_each(world: World) -> 
     assert sorted(each.get("JOB_PART", "0") for each in environments) == ["0", "1", "2"]
     assert {each["TRIGGER"] for each in environments} == {"backlog"}
     assert await world.launcher.launch_all({"job": NAME, "backlog": True}) == []
+    await killed(world, answers)
+
+
+async def test_backlog_has_tasks_again_though_nobody_told_that_they_ended(world: World) -> None:
+    """The reporter may be away: the launcher asks ECS before it counts on a task."""
+    await killed(world, await world.launcher.launch_all({"job": NAME, "backlog": True}))
+    again = await world.launcher.launch_all({"job": NAME, "backlog": True})
+    assert [type(answer) for answer in again] == [Launched] * 3
+    await killed(world, again)
+
+
+async def killed(world: World, answers: list[Answer]) -> None:
+    """Kill their tasks, and wait until ECS knows."""
     for answer in answers:
         assert isinstance(answer, Launched)
         world.ecs.strike(answer.task_arn, "killed")
+        await world.ecs.until(answer.task_arn, "STOPPED")
 
 
 async def test_backlog_of_a_job_without_one_is_refused(world: World) -> None:

@@ -1,20 +1,33 @@
 """The console in a real browser: what an operator does at night, against the real server, jobs, database and provider."""
 
+import os
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from admin_serving import served
 from browser import Scheme, barriers, opened
-from console_room import MAX_AFFECTED, OPS, READER, Room, console
-from playwright.async_api import Page, expect
+from console_room import MAX_AFFECTED, OPS, READER, Room, console, write_jobs
+from playwright.async_api import FloatRect, Page, expect
+from worker_process import finished
 
 from worker.local.postgres import Postgres
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAYMENTS = 2_000
-SLOW_S = 0.25
+SLOW_S = 1.0
+BAIT = '<img src=x onerror="hacked=1">\'</script>'
+HOSTILE_RUN = """
+INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status, detail, attempt, tally, cursor, source)
+VALUES ('poll-payments:hostile', 'poll-payments', 'hostile', jsonb_build_object('merchant_id', $1::text), '', 'run', 'aborted', $1, 1,
+    jsonb_build_object('read', 1, 'done', 0, 'failed', 1, 'skipped', jsonb_build_object($1::text, 1)), jsonb_build_array($1::text), $1)"""
+HOSTILE_LETTER = "INSERT INTO worker.dead_letters VALUES ('poll-payments:hostile', jsonb_build_array($1::text), $1, $1, 1, now(), now())"
+PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
+KEPT = bool(os.environ.get("WRITE_PICTURES"))
+"""Whether the pictures that are taken here, each time, are for the documents: `make pictures`."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -28,7 +41,7 @@ async def room(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFacto
 
 async def status(page: Page, words: str) -> None:
     """Wait until the run's page says that it stands like this."""
-    await expect(page.locator(".head .status")).to_have_text(re.compile(words), timeout=20_000)
+    await expect(page.locator(".head .status")).to_have_text(re.compile(words))
 
 
 async def test_console_asks_for_the_token_and_keeps_it_in_memory_alone(room: Room) -> None:
@@ -64,9 +77,7 @@ async def test_console_starts_a_scoped_run_after_its_dry_run(room: Room) -> None
         await page.get_by_label("merchant_id").fill("42")
         await expect(real).to_be_disabled()
         await page.keyboard.press("Enter")
-        await expect(page.locator(".would")).to_have_text(
-            re.compile(r"It would have changed \d+ records"), timeout=20_000
-        )
+        await expect(page.locator(".would")).to_have_text(re.compile(r"It would have changed \d+ records"))
         would = int(re.findall(r"\d+", await page.locator(".would").inner_text())[0])
         assert would > MAX_AFFECTED
         assert await changed(room) == {}
@@ -78,6 +89,9 @@ async def test_console_starts_a_scoped_run_after_its_dry_run(room: Room) -> None
         await expect(real).to_be_focused()
         await real.press("Enter")
         assert await barriers(page) == []
+        await page.emulate_media(color_scheme="dark")
+        await page.set_viewport_size({"width": 390, "height": 700})
+        await pictured(page, "console-start.png")
         await page.keyboard.type("poll-payments")
         await page.keyboard.press("Enter")
         await status(page, "succeeded")
@@ -98,8 +112,15 @@ async def test_console_shows_a_live_run_move_and_stops_it(room: Room) -> None:
         await expect(words).to_have_text(re.compile(r"[1-9]\d* (of|records)"))
         before = await words.inner_text()
         await expect(words).not_to_have_text(before)
-        await expect(page.locator("path.rate")).to_have_attribute("d", re.compile("M.*L"), timeout=15_000)
+        await expect(page.locator("path.rate")).to_have_attribute("d", re.compile("M.*L"))
         assert await barriers(page) == []
+        if KEPT:
+            await page.wait_for_timeout(10_000)  # a curve to be seen
+        await pictured(page, "console-run.png")
+        await page.get_by_role("link", name="Jobs", exact=True).click()
+        await expect(page.locator(".job .progress .number")).to_have_text(re.compile("of"))
+        await pictured(page, "console-jobs.png", 450)
+        await page.locator(".now .status.live").click()
         await page.get_by_role("button", name="Stop the run").press("Enter")
         await expect(page.get_by_role("button", name="Cancel")).to_be_focused()
         await page.get_by_role("dialog").get_by_role("button", name="Stop the run").click()
@@ -119,8 +140,19 @@ async def test_console_replays_dead_letters(room: Room) -> None:
         assert await barriers(page) == []
         await room.world.sql("UPDATE payments SET provider_ref = $1 WHERE status = 'processing'", await known(room))
         await allowed(page, "Replay")
-        await expect(page.locator(".attempts")).to_contain_text("(replay)", timeout=20_000)
-        await expect(page.get_by_role("region", name="Dead letters")).to_have_count(0, timeout=20_000)
+        await expect(page.locator(".attempts")).to_contain_text("(replay)")
+        await expect(page.get_by_role("region", name="Dead letters")).to_have_count(0)
+
+
+async def test_console_has_the_page_that_summaries_link(room: Room) -> None:
+    """The link of a Slack message asks for the token, and shows its run."""
+    code, done = await finished("poll-payments", "--dry-run", **room.world.environment, CONSOLE_URL=f"{room.address}/")
+    async with opened(room.browser, done.end["links"]["Run"]) as watched:
+        await watched.page.get_by_label("Token").fill(READER.token)
+        await watched.page.keyboard.press("Enter")
+        await status(watched.page, "succeeded")
+        await expect(watched.page.get_by_role("heading", level=1)).to_have_text(done.end["run_id"])
+    assert code == 0
 
 
 async def test_console_lists_jobs_and_runs(room: Room) -> None:
@@ -159,14 +191,59 @@ async def test_console_form_has_an_input_for_each_kind_of_field(room: Room) -> N
         body = (await sent.value).post_data
         assert body is not None
         assert '"ids":[1,2,9007199254740993],"at_least":0.25,"since":"2026-11-22","region":"eu","deep":true' in body
-        await expect(page.locator(".would")).to_have_text("It would have changed 2 records.", timeout=20_000)
+        await expect(page.locator(".would")).to_have_text("It would have changed 2 records.")
         await page.get_by_role("button", name="Start for real").click()
         await expect(page.get_by_role("dialog")).to_contain_text("password=***")
         assert "hunter2" not in await page.get_by_role("dialog").inner_text()
 
 
+async def test_console_shows_hostile_texts_as_texts(room: Room) -> None:
+    """Whatever stands in the run store, in the address or in a summary: it is read, not run."""
+    await room.world.sql(HOSTILE_RUN, BAIT)
+    await room.world.sql(HOSTILE_LETTER, BAIT)
+    async with room.shown("#/runs/poll-payments:hostile") as watched:
+        page = watched.page
+        await expect(page.get_by_role("region", name="Dead letters").get_by_role("row")).to_have_count(2)
+        for place in (".head", ".dead", ".more"):
+            await expect(page.locator(place)).to_contain_text(BAIT)
+        blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": f"<javascript:hacked=1|x> *{BAIT}* `{BAIT}`"}}]
+        drawn = await page.evaluate(
+            "async (blocks) => (await import('/console/slack.js')).slack(blocks).innerHTML", blocks
+        )
+        assert "<a" not in drawn
+        assert "<img" not in drawn
+        for place in ("#/runs/%", f"#/runs/{BAIT}", "#/runs/..%2F..%2Fjobs", f"#/start/{BAIT}", f"#/runs?job={BAIT}"):
+            await page.goto(f"{room.address}/console/{place}")
+            await expect(page.get_by_role("alert").first).to_be_visible()
+        await page.goto(f"{room.address}/console/#/runs?job=poll-payments")
+        await expect(page.get_by_text("merchant_id=<img")).to_be_visible()
+        assert await page.evaluate("globalThis.hacked") is None
+        watched.forgive("Failed to load resource")  # what is not there
+    await room.world.sql("DELETE FROM worker.runs WHERE run_key = 'hostile'")
+
+
+async def test_console_says_what_is_wrong_with_the_run_store(
+    room: Room, postgres_server: Postgres, tmp_path: Path
+) -> None:
+    """The token is good, the store was never made: both are said, in place of a page that stays empty."""
+    write_jobs(tmp_path / "jobs")
+    url = await postgres_server.database()
+    known = {"DATABASE_URL": url, "ADMIN_TOKEN_HASHES": OPS.entry}
+    async with served(known, folder=tmp_path) as address, opened(room.browser, f"{address}/console/") as watched:
+        await watched.page.get_by_label("Token").fill(OPS.token)
+        await watched.page.keyboard.press("Enter")
+        alert = watched.page.get_by_role("alert")
+        await expect(alert).to_contain_text("The token is good, but the run store refuses this server")
+        await expect(alert).to_contain_text("python -m worker migrate")
+        watched.forgive("503")
+    await postgres_server.drop(url)
+
+
 async def test_console_says_what_a_token_may_not_do(room: Room) -> None:
-    """The missing right is named."""
+    """It is not offered; where it is asked for all the same, the missing right is named."""
+    async with room.shown("#/runs/poll-payments:whole", token=READER.token) as watched:
+        await expect(watched.page.get_by_role("region", name="Attempts")).to_be_visible()
+        await expect(watched.page.locator(".doing").get_by_role("link")).to_have_count(0)
     async with room.shown("#/start/audit-payments", token=READER.token) as watched:
         await watched.page.get_by_role("button", name="Dry run").click()
         await expect(watched.page.get_by_role("alert").last).to_contain_text("start:audit-payments")
@@ -197,6 +274,17 @@ async def test_console_fits_a_phone_in_both_lights(room: Room, scheme: Scheme) -
             await expect(page.get_by_text("Loading…")).to_have_count(0)
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), place
             assert await barriers(page) == [], place
+
+
+async def pictured(page: Page, name: str, height: int | None = None) -> None:
+    """Take the picture of a page, or of its top; keep it for the documents where that is asked for."""
+    size = page.viewport_size
+    assert size is not None
+    clip: FloatRect = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"]}
+    taken = await page.screenshot(animations="disabled", clip=clip)
+    assert (PICTURES / name).exists()
+    if KEPT:
+        (PICTURES / name).write_bytes(taken)
 
 
 async def tried(page: Page, key: str) -> None:

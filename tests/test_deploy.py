@@ -13,6 +13,8 @@ from definitions import FILES, ROOT, values
 
 DEPLOY = ROOT / "task-definitions" / "deploy"
 CLI = Path(sys.executable).with_name("aws")
+LONG = pytest.mark.soak
+"""The command line takes half a second a call."""
 
 
 class Account(NamedTuple):
@@ -77,7 +79,27 @@ def given(aws: Aws, stack: str) -> dict[str, str]:
     return {each["ParameterKey"]: each["ParameterValue"] for each in found["Parameters"]}
 
 
-@pytest.mark.soak  # the command line takes half a second a call
+def failing(account: Account, job: str, folder: Path, cases: str) -> "subprocess.CompletedProcess[str]":
+    """Release a job where the AWS command line answers some calls otherwise, as AWS can and moto never does; it must end with 1.
+
+    The region of each call is noted in the folder.
+    """
+    program = folder / "aws"
+    noted = f'echo "$AWS_REGION" >> {folder}/regions'
+    program.write_text(f'#!/bin/sh\n{noted}\ncase "$*" in {cases} *) exec {CLI} "$@" ;; esac\n')
+    program.chmod(0o755)
+    done = account.deploy(job, "ecs-batch-worker:1.2.3", YES="1", AWS=str(program))
+    assert done.returncode == 1, done.stderr
+    return done
+
+
+def families(account: Account, job: str) -> list[str]:
+    """List what is registered of a job."""
+    found: list[str] = account.aws.client("ecs").list_task_definition_families(familyPrefix=job)["families"]
+    return found
+
+
+@LONG
 def test_deploy_without_a_yes_shows_the_plan_alone(account: Account, tmp_path: Path) -> None:
     """Where nobody can be asked it says what would change, changes nothing, and ends with 0."""
     other = tmp_path / "other.env"  # moto takes one change set for a stack that is not there yet
@@ -122,20 +144,78 @@ def test_deploy_migrates_before_it_registers(shared: Account) -> None:
     assert ran["overrides"]["containerOverrides"] == [{"name": "worker", "command": ["migrate"]}]
 
 
-@pytest.mark.soak  # the command line takes half a second a call
+@LONG
 def test_deploy_registers_nothing_after_a_failed_migration(shared: Account, tmp_path: Path) -> None:
     """Starts go on with the revision before; the message says which task to look at."""
-    broken = tmp_path / "aws"
-    broken.write_text(f'#!/bin/sh\ncase "$*" in *exitCode*) echo 1 ;; *) exec {CLI} "$@" ;; esac\n')
-    broken.chmod(0o755)
-    done = shared.deploy("daily-report", "ecs-batch-worker:1.2.3", YES="1", AWS=str(broken))
-    assert done.returncode == 1
+    done = failing(shared, "daily-report", tmp_path, "*exitCode*) echo 1 ;;")
     assert "the migration ended with 1, no revision was registered; what it said is in /ecs/daily-report" in done.stderr
-    families = shared.aws.client("ecs").list_task_definition_families(familyPrefix="daily-report")["families"]
-    assert families == ["daily-report-migrate"]
+    assert families(shared, "daily-report") == ["daily-report-migrate"]
     assert (
         given(shared.aws, "batch-daily-report")["ScheduleState"] == "DISABLED"
     )  # as long as there is no revision to start
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name batch-daily-report, then this again"),
+        pytest.param("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name batch-daily-report", marks=LONG),
+        pytest.param("UPDATE_IN_PROGRESS", "somebody is changing it", marks=LONG),
+    ],
+)
+def test_deploy_says_what_a_broken_stack_needs(account: Account, tmp_path: Path, state: str, said: str) -> None:
+    """It is told before anything is planned, with the command that mends it, and in the region of the file: spaces in it do no harm."""
+    spaced = tmp_path / "spaced.env"
+    spaced.write_text(account.values.read_text().replace("AWS_REGION=", "  AWS_REGION = "))
+    cases = f"*StackStatus*) echo {state} ;; *OutputValue*) echo repository ;;"
+    done = failing(account._replace(values=spaced), "daily-report", tmp_path, cases)
+    assert f"the stack batch-daily-report is {state}: " in done.stderr
+    assert said in done.stderr
+    assert set((tmp_path / "regions").read_text().split()) == {REGION}
+
+
+def test_deploy_takes_no_silence_for_a_first_release(account: Account, tmp_path: Path) -> None:
+    """Whether there is a revision decides whether the schedule is on: where ECS does not say, nothing is done."""
+    cases = "*describe-task-definition*) echo 'Rate exceeded' >&2; exit 254 ;; *OutputValue*) echo repository ;;"
+    done = failing(account, "daily-report", tmp_path, cases)
+    assert done.stderr.strip() == "Rate exceeded"
+    assert "plan" not in done.stdout
+
+
+@LONG
+def test_deploy_says_why_a_stack_was_not_changed(shared: Account, tmp_path: Path) -> None:
+    """The reasons of its events are shown; nothing is migrated or registered after it."""
+    events = "*describe-stack-events*) printf 'Logs\\t/ecs/expire-sessions already exists\\n' ;;"
+    done = failing(shared, "expire-sessions", tmp_path, f"*'wait stack-'*) exit 255 ;; {events}")
+    assert "Logs\t/ecs/expire-sessions already exists" in done.stderr
+    assert "the stack batch-expire-sessions could not be changed" in done.stderr
+    assert "== migrate" not in done.stdout
+    assert families(shared, "expire-sessions") == []
+
+
+@LONG
+def test_deploy_says_why_no_task_was_placed(shared: Account, tmp_path: Path) -> None:
+    """ECS answers 200 and starts nothing: the reason is told, and nothing is registered for starts."""
+    done = failing(shared, "sync-customers", tmp_path, "*run-task*) printf 'None\\tRESOURCE:ENI\\n' ;;")
+    assert "ECS could place no task for the migration (RESOURCE:ENI)" in done.stderr
+    assert families(shared, "sync-customers") == ["sync-customers-migrate"]
+
+
+@LONG
+def test_deploy_again_changes_the_revision_alone(shared: Account) -> None:
+    """A release of nothing but a new image has an empty change set, which is no fault, and registers the next revision."""
+    for version in ("1.0.0", "1.0.1"):
+        done = shared.deploy("digest-uploads", f"ecs-batch-worker:{version}", YES="1")
+        assert done.returncode == 0, done.stderr
+    assert "no changes" in done.stdout
+    assert definition(shared.aws, "digest-uploads")["revision"] == 2
+    assert given(shared.aws, "batch-digest-uploads")["ScheduleState"] == "ENABLED"
+    iam = shared.aws.client("iam")
+    allowed = iam.get_role_policy(RoleName="batch-job-digest-uploads-task", PolicyName="job")["PolicyDocument"][
+        "Statement"
+    ]
+    assert [statement["Sid"] for statement in allowed] == ["List", "Uploads", "Digests"]
+    assert allowed[0]["Resource"] == "arn:aws:s3:::test"
 
 
 @pytest.mark.parametrize(

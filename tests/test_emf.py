@@ -130,6 +130,12 @@ async def test_emf_leaves_trials_out() -> None:
     assert await emitted(a_summary(start=a_start(max_records=10))) == []
 
 
+async def test_emf_a_part_of_the_scope_is_no_success() -> None:
+    """A run of one merchant must not keep the alarm quiet that waits for the run of all; its other figures count."""
+    [line] = await emitted(a_summary(Verdict.SUCCEEDED, start=a_start(scope={"merchant_id": 42})))
+    assert (line["Succeeded"], line["Duration"]) == (0, 56.0)
+
+
 async def test_emf_is_not_silenced_by_the_log_level() -> None:
     """LOG_LEVEL=error keeps the metrics: alarms stand on them."""
     assert len(await emitted(a_summary(), level="error")) == 1

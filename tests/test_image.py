@@ -54,21 +54,20 @@ async def test_image_says_how_it_is_run_and_what_it_is() -> None:
         "10001:10001",
     )
     labels = {name.removeprefix("org.opencontainers.image.") for name in config["Labels"]}
-    assert labels >= {"title", "description", "version", "revision"}
+    assert labels >= {"title", "description", "version", "revision", "base.name"}
+    assert config["Labels"]["org.opencontainers.image.base.name"], (
+        "a global ARG is empty in a stage that does not name it"
+    )
     assert f"DD_VERSION={config['Labels']['org.opencontainers.image.version']}" in config["Env"]
 
 
 async def test_image_has_the_size_that_the_readme_says() -> None:
-    """The figure in README.md holds within 10 %."""
-    said = re.search(r"(\d+) MB", next(line for line in _readme() if "image" in line and "MB" in line))
+    """It is no larger than README.md says, within 5 %; on a smaller base (python:3.13-slim) it may be a fifth smaller."""
+    said = re.search(r"The image that ECS runs has about (\d+) MB", (ROOT / "README.md").read_text())
     size = (await described())["Size"] / 1e6
     print(f"the image has {size:.0f} MB")
     assert said is not None
-    assert size == pytest.approx(float(said[1]), rel=0.1)
-
-
-def _readme() -> list[str]:
-    return (ROOT / "README.md").read_text().splitlines()
+    assert 0.8 < size / float(said[1]) < 1.05
 
 
 async def test_image_does_the_main_job(world: Payments) -> None:

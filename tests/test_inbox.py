@@ -89,6 +89,9 @@ def test_event_from_a_queue_has_its_trigger() -> None:
         ({"source": "aws.ecs", "detail-type": "ECS Task State Change"}, "starts no job"),
         ({"job": "poll-payments", "merchant_id": 42}, "what narrows the run goes into scope"),
         ({"Records": []}, "no field 'Records'"),
+        ({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "uploads"}, "turn on EventBridge for the bucket"),
+        ({"Records": [{"eventSource": "aws:s3", "s3": {"object": {"key": "a%2Bb"}}}]}, "turn on EventBridge"),
+        (created(key="uploads/\ud800"), "half a character"),
     ],
 )
 def test_event_that_asks_for_nothing_is_refused(event: Any, said: str) -> None:

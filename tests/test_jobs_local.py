@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Iterator
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import asyncpg
 import pytest
+from rights import granted, needed, recording
+from stacks import alarmed, plotted
 from state import state
 from worker_process import finished, worker
 
 from worker import registry
 from worker.local.aws import Aws
 from worker.local.child import Local
+from worker.report.emf import AGAINST_USUAL
 
 JOBS = registry.names()
 QUICK = {"WORKER_RATE": "0"}
@@ -26,9 +31,13 @@ SEEN = {
 
 
 @pytest.mark.parametrize("job", JOBS)
-async def test_job_runs_locally_and_finds_nothing_to_do_the_second_time(job: str) -> None:
-    """It starts what it needs and works; right after it a further run has nothing left to do."""
-    async with worker(job, "--local", "--twice", RECORDS, **QUICK) as running:
+async def test_job_runs_locally_and_finds_nothing_to_do_the_second_time(job: str, tmp_path: Path) -> None:
+    """It starts what it needs and works; right after it a further run has nothing left to do.
+
+    Its alarms and plots have their metrics, and its task all rights that it needs; a job without a template needs none.
+    """
+    calls = tmp_path / "calls"
+    async with worker(job, "--local", "--twice", RECORDS, **QUICK, **recording(calls)) as running:
         code = await running.ended()
         said = await running.errors()
     assert code == 0, (said, running.lines)
@@ -36,6 +45,23 @@ async def test_job_runs_locally_and_finds_nothing_to_do_the_second_time(job: str
     first, second = (line["tally"] for line in running.lines if "verdict" in line)
     assert first["done"] > 0
     assert second["done"] == 0, second
+    wanted = {metric["MetricName"] for metric in alarmed()} | {name for _, name, *_ in plotted()}
+    for needs, has in zip(needed(calls), granted(job), strict=True):
+        assert needs <= has
+    assert bool(needed(calls)[0]) == bool(granted(job)[0])
+    assert {(name, "Job", job) for name in wanted - set(AGAINST_USUAL)} <= measured(running.lines)
+
+
+def measured(lines: list[dict[str, Any]]) -> set[tuple[str, ...]]:
+    """Give the metrics that CloudWatch takes from these lines, each with its dimensions and their values."""
+    return {
+        (metric["Name"], *(part for dimension in by for part in (dimension, line[dimension])))
+        for line in lines
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", ())
+        for by in directive["Dimensions"]
+        for metric in directive["Metrics"]
+        if isinstance(line[metric["Name"]], (int, float))
+    }
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,15 @@ async def test_launch_keeps_its_launches_in_dynamodb_where_the_runs_are(local_ec
     assert (launch.run_id, launch.task_arn) == ("expire-sessions:x", local_ecs.tasks()[0]["taskArn"])
 
 
+async def test_launch_says_that_its_run_table_is_not_there(local_ecs: LocalEcs) -> None:
+    """And what makes it."""
+    around = environment(local_ecs, RUN_TABLE=f"nobody-made-{local_ecs.cluster}")
+    async with worker("launch", "expire-sessions", **around) as running:
+        assert await running.ended() == 2
+        [fault] = running.faults
+    assert "(RUN_TABLE) is not there, or not whole: run python -m worker migrate" in fault
+
+
 async def test_upload_is_digested_once_though_it_is_told_twice(
     local_ecs: LocalEcs, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

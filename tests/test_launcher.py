@@ -2,16 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from cutting import cutting
 from launching import JOB, World, launching, register, register_waiting
 from local_ecs import LocalEcs
 
+from worker.aws.calls import Calls
+from worker.aws.cluster import Cluster
 from worker.aws.letters import shown
+from worker.aws.overrides import LONGEST, length, overrides
+from worker.aws.placing import PATIENCE_S, Placing
+from worker.errors import Transient
 from worker.job import Job
-from worker.launches import FAILED, OVER, PLACED, Full, Known, Launched, Refused, Unplaced
+from worker.launches import FAILED, OVER, PLACED, RESERVED, STALE, Full, Known, Launched, Refused, Unplaced
+from worker.registry import load
+from worker.request import read
+from worker.retry import Retry
 from worker.scope import Scope, Secret
 from worker.size import Size
 
@@ -56,6 +66,24 @@ async def test_launch_starts_a_task_that_knows_why_it_was_started(world: World) 
     assert (row.state, row.task_arn) == (PLACED, answer.task_arn)
 
 
+def test_launch_asks_for_a_private_network_and_the_definition_s_tags() -> None:
+    """One id is token and starter; tags are what cost is told apart by."""
+    cluster = Cluster(name="batch", subnets=("subnet-1", "subnet-2"), security_groups=("sg-1",))
+    asked = cluster.arguments(read({"job": JOB, "run_key": "k"}, load), "id-1")
+    network = {"subnets": ["subnet-1", "subnet-2"], "securityGroups": ["sg-1"], "assignPublicIp": "DISABLED"}
+    assert asked == {
+        "cluster": "batch",
+        "taskDefinition": JOB,
+        "count": 1,
+        "clientToken": "id-1",
+        "startedBy": "id-1",
+        "networkConfiguration": {"awsvpcConfiguration": network},
+        "overrides": asked["overrides"],
+        "propagateTags": "TASK_DEFINITION",
+        "launchType": "FARGATE",
+    }
+
+
 async def test_launch_of_a_dry_run_or_canary_says_so_on_the_command_line(world: World) -> None:
     """They use up no run key."""
     answer = await world.launch(dry_run=True, max_records=5)
@@ -87,7 +115,15 @@ async def test_launch_says_all_that_is_wrong_at_once(world: World) -> None:
     assert await world.launches.live() == []
 
 
-@pytest.mark.parametrize("trouble", ["failures", "capacity", "throttled", "throttled in disguise", "server error"])
+async def test_launch_with_two_scopes_is_refused(world: World) -> None:
+    """One of them would be worked on, and the other not."""
+    answer = await world.launch(scope={"merchant_id": 42}, scope_ref="s3://bucket/key")
+    assert "scope or scope_ref, not both" in str(answer)
+
+
+@pytest.mark.parametrize(
+    "trouble", ["failures", "agent", "capacity", "no capacity", "throttled", "throttled in disguise", "server error"]
+)
 async def test_launch_is_tried_again(world: World, trouble: str) -> None:
     """What passes is waited for."""
     world.ecs.plant(trouble)
@@ -108,6 +144,25 @@ async def test_launch_finds_its_ghost(waiting: World, before: tuple[str, ...]) -
     assert [task["taskArn"] for task in waiting.ecs.tasks()] == [answer.task_arn]
 
 
+@pytest.mark.parametrize("then", ["", "throttled"])
+async def test_launch_finds_its_task_though_the_answer_was_lost(
+    local_ecs: LocalEcs, database_url: str, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """The connection broke after RunTask had started it: it is looked up, and where that fails the same token gives the same task."""
+    register_waiting(local_ecs, JOB, "STRIPE_API_KEY")
+    if then:
+        local_ecs.plant(then, "ListTasks")
+    async with cutting(local_ecs.environment["AWS_ENDPOINT_URL"], 0) as between:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ECS", between.url)
+        async with launching(local_ecs, database_url) as world:
+            answer = await world.launch()
+    assert between.cuts == [], "it was cut"
+    assert isinstance(answer, Launched)
+    [task] = local_ecs.tasks()
+    assert task["taskArn"] == answer.task_arn
+    local_ecs.strike(answer.task_arn, "killed")
+
+
 async def test_launch_that_ecs_has_no_room_for_is_unplaced(world: World) -> None:
     """It takes no room under the caps, and may come again."""
     for _ in range(4):
@@ -119,12 +174,43 @@ async def test_launch_that_ecs_has_no_room_for_is_unplaced(world: World) -> None
     assert isinstance(await world.launch(), Launched)
 
 
+async def test_launch_of_which_nothing_can_be_told_keeps_its_room(world: World) -> None:
+    """Neither RunTask nor ListTasks answers: it may have a task; whoever comes a minute later finds out."""
+    for _ in range(4):
+        world.ecs.plant("capacity")
+        world.ecs.plant("throttled", "ListTasks")
+    with pytest.raises(Transient, match="list_tasks"):
+        await world.launch()
+    assert [row.state for row in await world.launches.live()] == [RESERVED]
+
+
+async def test_placing_ends_before_its_reservation_is_taken_for_a_dead_one_s(local_ecs: LocalEcs) -> None:
+    """However long ECS asks for patience."""
+    assert timedelta(seconds=PATIENCE_S) < STALE
+    register(local_ecs, JOB)
+    for _ in range(50):
+        local_ecs.plant("throttled")
+    async with Calls("test") as calls:
+        placing = Placing(calls, local_ecs.cluster, Retry(attempts=50, first=0.1, longest=0.1), patience_s=0.3)
+        with pytest.raises(Transient, match=r"no task within 0\.3 s"):
+            await placing.place({"cluster": local_ecs.cluster, "taskDefinition": JOB, "startedBy": "x"})
+    assert local_ecs.troubles()
+
+
+async def test_placing_asks_for_many_tasks_a_hundred_at_a_time(local_ecs: LocalEcs) -> None:
+    """ECS takes no more in one call."""
+    arns = [f"arn:aws:ecs:eu-central-1:123456789012:task/{local_ecs.cluster}/{number:032x}" for number in range(101)]
+    async with Calls("test") as calls:
+        assert await Placing(calls, local_ecs.cluster).stopped(arns) == dict.fromkeys(arns, "MISSING")
+
+
 async def test_launch_that_is_refused_for_good_is_refused(world: World) -> None:
     """No second try, and the reason."""
-    world.ecs.plant("access denied")
-    answer = await world.launch()
-    assert isinstance(answer, Refused)
-    assert "not authorized" in str(answer)
+    for trouble, reason in (("access denied", "not authorized"), ("attribute", "ATTRIBUTE")):
+        world.ecs.plant(trouble)
+        answer = await world.launch()
+        assert isinstance(answer, Refused)
+        assert reason in str(answer)
     assert "no job" in str(await world.launch(job="poll-payment"))
 
 
@@ -193,6 +279,80 @@ async def test_launch_that_was_reserved_and_never_placed_holds_no_cap_for_ever(w
     assert "launcher died" in row["reason"]
 
 
+async def test_launch_whose_task_ecs_does_not_know_yet_keeps_its_room(waiting: World) -> None:
+    """DescribeTasks lags behind RunTask: MISSING is believed of an old one alone."""
+    first = await waiting.launch()
+    waiting.ecs.strike(first.task_arn, "killed")
+    await waiting.ecs.until(first.task_arn, "STOPPED")
+    waiting.ecs.forget(first.task_arn)
+    assert isinstance(await waiting.launch(run_key="other"), Full)
+    await waiting.sql("UPDATE worker.launches SET reserved_at = now() - interval '61 s'")
+    assert isinstance(await waiting.launch(run_key="other"), Launched)
+
+
+async def test_launch_whose_launcher_died_behind_run_task_keeps_its_room(waiting: World) -> None:
+    """Its task is found by its id when somebody else needs the room, and is noted."""
+    first = await waiting.launch()
+    await waiting.sql(
+        "UPDATE worker.launches SET state = 'reserved', task_arn = NULL, reserved_at = now() - interval '61 s'"
+    )
+    assert isinstance(await waiting.launch(run_key="other"), Full)
+    [row] = await waiting.launches.live()
+    assert (row.state, row.task_arn) == (PLACED, first.task_arn)
+
+
+class Token(Scope):
+    """A secret, and more than fits."""
+
+    token: Secret | None = None
+    ids: tuple[str, ...] = ()
+
+
+class Several(Job[Token]):
+    """Two tasks at a time."""
+
+    name = JOB
+    one_per_scope, max_tasks = True, 2
+
+
+async def test_launch_under_the_key_of_another_scope_is_refused(waiting: World) -> None:
+    """Also where they differ in nothing that is shown."""
+    waiting.launcher.load = lambda name: Several
+    bucket = waiting.ecs.bucket()
+    async with launching(waiting.ecs, waiting.url, bucket=bucket) as other:
+        other.launcher.load = waiting.launcher.load
+        assert isinstance(await other.launch(scope={"token": "one"}), Launched)
+        for scope in ({"token": "two"}, {"token": "one", "ids": ["1"]}):
+            answer = await other.launch(scope=scope, trigger="hand")
+            assert isinstance(answer, Refused)
+            assert "was used with another scope" in str(answer)
+        assert isinstance(await other.launch(scope={"token": "one"}), Known)
+
+
+async def test_launch_counts_the_tasks_of_a_job(waiting: World) -> None:
+    """Each scope and each shard has a lease of its own, a dry run one beside them; together they are `max_tasks` at most."""
+    waiting.launcher.load = lambda name: Several
+    asked: list[dict[str, Any]] = [
+        {"run_key": "a", "shard": "1/3"},
+        {"run_key": "a", "shard": "2/3"},
+        {"run_key": "a", "shard": "3/3"},
+        {"run_key": "b", "scope": {"ids": ["1"]}},
+        {"run_key": "c", "dry_run": True},
+        {"run_key": "d", "dry_run": True},
+    ]
+    answers = [await waiting.launch(**values) for values in asked]
+    assert [type(answer) for answer in answers] == [Launched, Launched, Full, Full, Launched, Full]
+    assert ["max_tasks" in str(answer) for answer in answers] == [False, False, True, True, False, False]
+    shards = [told(waiting, answer)["SHARD"] for answer in answers[:2]]
+    assert shards == ["1/3", "2/3"]
+
+
+def told(world: World, answer: Launched) -> dict[str, str]:
+    """Give the environment of the worker that a launch has started."""
+    [override] = world.ecs.task(answer.task_arn)["overrides"]["containerOverrides"][:1]
+    return {pair["name"]: pair["value"] for pair in override["environment"]}
+
+
 async def test_launch_by_itself_again_follows_its_task_once(world: World) -> None:
     """What the reporter asks for: the same news twice starts one task."""
     first = await world.launch()
@@ -205,13 +365,6 @@ async def test_launch_by_itself_again_follows_its_task_once(world: World) -> Non
     assert (second.launch.number, second.launch.restarts) == (2, 1)
     await world.launches.released(second.launch.id, "Spot")
     assert isinstance(await world.launcher.launch(again), Known)
-
-
-class Token(Scope):
-    """A secret, and more than fits."""
-
-    token: Secret | None = None
-    ids: tuple[str, ...] = ()
 
 
 class Sized(Job[Token]):
@@ -238,7 +391,7 @@ async def test_launch_has_the_size_and_the_capacity_of_its_scope(local_ecs: Loca
         await world.launches.released(spot.launch.id, "Spot interruption")
         again = await world.launcher.launch({**spot.launch.request, "trigger": "resume", "after": 1})
         assert isinstance(again, Launched)
-        assert local_ecs.task(again.task_arn)["launchType"] == "FARGATE", "the third Spot in a row might go, too"
+        assert "capacityProviderName" not in local_ecs.task(again.task_arn), "the third Spot in a row might go, too"
 
 
 async def test_launch_keeps_large_and_secret_scopes_out_of_the_overrides(
@@ -270,6 +423,29 @@ async def test_launch_keeps_large_and_secret_scopes_out_of_the_overrides(
         }
         request = await world.launcher.read(answer.launch.request)
         assert (request.scope.token, request.scope.ids) == ("hush-hush", ("one",))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "\N{OWL}", '"'])
+async def test_launch_passes_what_just_fits_and_no_more(local_ecs: LocalEcs, database_url: str, letter: str) -> None:
+    """8,192 characters as they are sent: JSON's punctuation, and six for a letter that is not ASCII."""
+    register(local_ecs, JOB)
+    bucket = local_ecs.bucket()
+
+    def size(text: str) -> int:
+        request = read({"job": JOB, "run_key": "k", "scope": {"ids": [text]}}, lambda name: Sized)
+        return length(overrides(request, "x" * 64))
+
+    filled = letter * 200 + "x" * (LONGEST - size(letter * 200))
+    assert size(filled) == LONGEST
+    async with launching(local_ecs, database_url, bucket=bucket, most=10) as world:
+        world.launcher.load = lambda name: Sized
+        told = []
+        for key, text in (("k", filled), ("l", f"{filled}x")):
+            answer = await world.launch(run_key=key, scope={"ids": [text]}, trigger="hand")
+            assert isinstance(answer, Launched), answer
+            told.append("SCOPE_REF" in str(local_ecs.task(answer.task_arn)["overrides"]))
+            await world.launches.released(answer.launch.id, "over")
+    assert told == [False, True]
 
 
 async def test_launch_goes_on_with_the_revision_that_is_named(world: World) -> None:

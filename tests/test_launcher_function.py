@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +12,14 @@ import pytest_asyncio
 from launch_events import RULE, SCHEDULER, batch, created
 from launching import JOB, World, environment, launching, register
 from local_ecs import LocalEcs
+from test_launcher import Sized
 from test_launches import asked
 
 from worker.aws import placing
-from worker.functions.launcher import handler
+from worker.aws.calls import Calls
+from worker.aws.letters import Letters, Undeliverable
+from worker.errors import Permanent, Transient
+from worker.functions.launcher import _Door, handler
 from worker.launches import Reserved
 from worker.retry import Retry
 
@@ -23,7 +28,7 @@ class Function:
     """The function in its environment, with a queue for dead letters."""
 
     def __init__(self, world: World, letters: str) -> None:
-        self.world, self._letters = world, letters
+        self.world, self.queue = world, letters
 
     async def __call__(self, event: Any) -> dict[str, Any]:
         """Call it as Lambda does: in a thread that has no event loop."""
@@ -31,7 +36,7 @@ class Function:
 
     def letters(self) -> list[dict[str, Any]]:
         """Take the dead letters."""
-        return self.world.ecs.received(self._letters)
+        return self.world.ecs.received(self.queue)
 
     def runs(self) -> list[str]:
         """Give the run keys of all tasks."""
@@ -78,6 +83,38 @@ async def test_function_takes_a_tick_while_its_job_is_at_work_for_overlapped(fun
     assert function.letters() == []
 
 
+async def test_function_keeps_a_tick_that_came_while_all_tasks_were_taken(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another job's: the run that was due is nobody else's work, and somebody must hear of it; a queue's backlog is looked at again."""
+    other = await function.world.launches.reserve(asked(job="other", lease="other"))
+    assert isinstance(other, Reserved)
+    monkeypatch.setenv("LAUNCH_MAX_TASKS", "1")
+    [answer] = (await function(SCHEDULER))["answers"]
+    assert answer["answer"] == "full"
+    [letter] = function.letters()
+    assert "1 of at most 1 tasks (LAUNCH_MAX_TASKS)" in letter["reason"]
+    queue = function.world.ecs.sqs.create_queue(QueueName=f"{function.world.ecs.cluster}-hooks")["QueueUrl"]
+    function.world.ecs.sqs.send_message(QueueUrl=queue, MessageBody="hook")
+    register(function.world.ecs, "deliver-webhooks", WEBHOOK_QUEUE_URL=queue)
+    tick = {"job": "deliver-webhooks", "backlog": True}
+    assert (await function(tick))["answers"] == []
+    assert function.letters() == []
+    monkeypatch.setenv("LAUNCH_MAX_TASKS", "2")
+    assert [each["answer"] for each in (await function(tick))["answers"]] == ["launched"]
+
+
+async def test_function_shows_no_secret_in_its_dead_letters(function: Function) -> None:
+    """Whoever reads the queue may not see what the scope hides."""
+    function.world.launcher.load = lambda name: Sized
+    async with Calls("test") as calls:
+        door = _Door(function.world.launcher, Letters(calls, function.queue), "request-1")
+        await door.event({"job": JOB, "scope": {"token": "hush-hush", "x": 1}})
+    [letter] = function.letters()
+    assert "hush" not in str(letter)
+    assert "no field 'x'" in letter["reason"]
+
+
 async def test_function_takes_a_dead_letter_that_is_put_back(function: Function) -> None:
     """Once its reason is gone: here, the cap."""
     await function(SCHEDULER)
@@ -116,6 +153,57 @@ async def test_function_starts_what_comes_beside_the_worst_poison(function: Func
     assert await function(batch(deep, rule, thing, {"job": JOB, "run_key": "one"})) == {"batchItemFailures": []}
     assert function.runs() == ["one"]
     assert len(function.letters()) == 3
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        7,
+        [SCHEDULER],
+        {"Records": [7]},
+        {"job": "\ud800"},
+        {"job": JOB, "started_by": "\ud800"},
+        created(key="uploads/\ud800"),
+        {"job": JOB, "run_key": "<aws.scheduler.scheduled-time>"},
+        {"job": JOB, "scope": {"merchant_id": "a" * 300_000}},
+        {"job": JOB, "scope": {"merchant_id": 1}, "scope_ref": "s3://bucket/key"},
+    ],
+    ids=lambda event: ascii(event)[:40],
+)
+async def test_function_refuses_nonsense_and_keeps_it(function: Function, event: Any) -> None:
+    """Whatever it is: it is answered, starts nothing, and is in the dead letters with a reason."""
+    [answer] = (await function(event))["answers"]
+    assert answer["answer"] == "refused"
+    [letter] = function.letters()
+    assert (letter["event"], letter["reason"]) == (event, answer["said"])
+    assert answer["said"]
+    assert function.runs() == []
+
+
+async def test_function_starts_one_task_though_twenty_of_it_are_told_at_once(function: Function) -> None:
+    """Each with connections of its own, as Lambda runs them."""
+    answers = await asyncio.gather(*(function(event) for event in [SCHEDULER, RULE] * 10))
+    told = Counter(answer["answers"][0]["answer"] for answer in answers)
+    assert told == {"launched": 1, "known": 19}
+    assert len(function.runs()) == 1
+
+
+@pytest.mark.parametrize("where", ["{}/123456789012/nobody-s-queue", "http://127.0.0.1:1/123456789012/dead"])
+async def test_function_keeps_the_event_while_its_dead_letters_are_away(
+    function: Function, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Gone or out of reach: Lambda is to try the event again, and the queue its message; what starts beside it has started."""
+    url = where.format(function.world.ecs.environment["AWS_ENDPOINT_URL"])
+    monkeypatch.setenv("LAUNCH_DEAD_LETTERS", url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", url.partition("/123456789012")[0])
+    with pytest.raises((Transient, Permanent), match="sqs send_message"):
+        await function({"job": "nobody"})
+    with pytest.raises(Undeliverable, match="too large for LAUNCH_DEAD_LETTERS"):
+        await function({"job": "nobody", "scope": {"a": "x" * 1_000_001}})
+    failures = (await function(batch("poison", {"job": JOB, "run_key": "one"})))["batchItemFailures"]
+    assert failures == [{"itemIdentifier": "message-0"}]
+    assert function.runs() == ["one"]
 
 
 async def test_function_runs_a_message_that_comes_again_once(function: Function) -> None:

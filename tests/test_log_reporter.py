@@ -27,7 +27,7 @@ def test_log_reporter_tells_the_start(logged: Logged) -> None:
     assert (line["job"], line["run_id"], line["attempt"]) == ("poll-payments", "poll-payments:2026-11-22T06:30:00Z", 2)
     assert line["task_arn"] == A_TASK.arn
     assert line["scope"] == {"merchant_id": 42}
-    assert line["limits"]["rate"] == {"count": 90, "per": 1.0, "name": "rate"}
+    assert line["limits"]["rate"] == {"count": 90, "per": 1.0, "name": "rate", "shared": False}
     assert line["stop_plan"].startswith("30 s: drain ")
     assert "stable" in line["source"]
     assert line["resumed_from"] == [4_999]

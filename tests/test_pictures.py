@@ -37,3 +37,11 @@ def test_pictures_say_how_the_run_went(drawn: dict[Path, str]) -> None:
     assert "poll-payments" in words["run.svg"]
     assert "exit\xa00:\xa0succeeded" in words["run.svg"]
     assert "poll-payments completed with 5 failures" in words["slack.svg"]
+
+
+def test_pictures_of_the_console_are_shown_and_small() -> None:
+    """Each that its tests take is in a document; together they are no burden to a clone."""
+    taken = sorted(PICTURES.glob("*.png"))
+    text = "".join(page.read_text() for page in (PICTURES.parent.parent / "README.md", *PICTURES.parent.glob("*.md")))
+    assert [file.name for file in taken if f"pictures/{file.name}" not in text] == []
+    assert 0 < sum(file.stat().st_size for file in taken) < 600_000

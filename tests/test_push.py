@@ -1,16 +1,19 @@
 """`make push`: what it says where something is missing, and a real push to a real registry."""
 
+import base64
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
+from aws import Aws
 from containers import ENGINE, IMAGE
 
 PUSH = Path(__file__).parent.parent / ".ci" / "push"
@@ -59,6 +62,37 @@ def test_push_to_ecr_says_when_aws_gives_no_password(tmp_path: Path) -> None:
     for name, program in (("true", "true"), ("aws", "false")):
         (tmp_path / name).symlink_to(shutil.which(program) or "")
     assert f"aws gave no password for {ECR.partition('/')[0]}" in push(path=str(tmp_path)).stderr
+
+
+def test_push_to_ecr_logs_in_with_the_password_that_aws_gives(tmp_path: Path, aws: Aws) -> None:
+    """The real AWS command line asks for it in the registry's region; the engine has it from standard input, not on its command line."""
+    said = tmp_path / "said"
+    engine = tmp_path / "engine"
+    engine.write_text(ENGINE_THAT_TELLS.replace("SAID", str(said)))
+    engine.chmod(0o755)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    ended = push(path=path, ENGINE=str(engine), **aws.environment | {"AWS_REGION": "eu-elsewhere-1"})
+    assert (ended.returncode, ended.stdout) == (0, f"{ECR}@sha256:0123\n"), ended.stderr
+    asked, login, password, sent = said.read_text().splitlines()
+    assert asked == "inspect --type image ecs-batch-worker:1.2.3"
+    assert login == f"login --username AWS --password-stdin {ECR.partition('/')[0]}"
+    assert password == base64.b64decode(_token(aws)).decode().partition(":")[2]
+    assert sent.endswith(f"ecs-batch-worker:1.2.3 docker://{ECR}:1.2.3")
+    assert password not in asked + login + sent
+
+
+def _token(aws: Aws) -> str:
+    """Ask the local ECR what it hands out."""
+    found: str = aws.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    return found
+
+
+ENGINE_THAT_TELLS = """#!/bin/sh
+echo "$@" >> SAID
+[ "$1" != login ] || cat >> SAID
+while [ $# -gt 0 ]; do [ "$1" != --digestfile ] || printf sha256:0123 > "$2"; shift; done
+"""
+"""An engine for a registry that nobody here can reach: it notes what it is told, and the password."""
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """worker/functions/reporter.py: who hears of a task that has stopped, how often, and what is started again."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -82,6 +83,97 @@ async def test_reporter_says_once_what_a_killed_worker_could_not(run_store: Stor
         ]
         assert outside.datadog.refused == []
         assert outside.asked == []
+
+
+async def test_reporter_posts_once_though_ecs_says_more_the_second_time(run_store: StoreWorld, aws: Aws) -> None:
+    """STOPPED may come again with an exit code that was not known before: Slack hears of the attempt once, SNS of both verdicts."""
+    await begun(run_store, task_arn=TASK)
+    async with room(run_store, aws) as outside:
+        for name in ("ended, and nobody knows the code", "out of memory"):
+            await report(an_event(name, startedBy="person"), outside.doors)
+        assert [message["text"].split(" · ")[0] for message in outside.posted] == ["🔁 poll-payments: ended unseen"]
+        assert len(outside.alerts()) == 2
+        assert len(outside.asked) == 1
+
+
+async def test_reporter_posts_and_restarts_once_though_its_event_comes_twice_at_once(
+    run_store: StoreWorld, aws: Aws
+) -> None:
+    """Lambda runs two of them side by side, on connections of their own."""
+    await begun(run_store, task_arn=TASK)
+    async with room(run_store, aws) as outside:
+        beside = replace(
+            outside.doors,
+            teller=replace(outside.doors.teller, marks=run_store.marks[1]),
+            books=outside.doors.books._replace(marks=run_store.marks[1], launches=run_store.launches[1]),
+        )
+        event = an_event("Spot, killed after two minutes", startedBy="", stoppedAt=NOW)
+        await asyncio.gather(*(report(event, doors) for doors in (outside.doors, beside)))
+        assert len(outside.posted) == 1
+        assert len(await run_store.launches[0].live()) == 1
+        assert len(outside.datadog.points) == 1
+
+
+async def test_reporter_tried_again_after_it_had_posted_posts_no_more(outside: Room) -> None:
+    """SNS was away behind it: Lambda sends the event again, and only what was left undone is done."""
+    await begun(outside.world, task_arn=TASK)
+    broken = replace(outside.doors.found, alerts_topic="arn:aws:sns:eu-central-1:123456789012:gone")
+    without_sns = replace(outside.doors, found=broken, teller=replace(outside.doors.teller, found=broken))
+    event = an_event("out of memory", stoppedAt=NOW)
+    for doors in (without_sns, without_sns):
+        with pytest.raises(RuntimeError, match="nobody was alerted"):
+            await report(event, doors)
+    for _ in range(2):
+        await report(event, outside.doors)
+    assert (len(outside.posted), len(outside.alerts()), len(outside.datadog.points)) == (1, 1, 1)
+
+
+async def test_reporter_starts_nothing_again_that_was_taken_up_since(outside: Room) -> None:
+    """News of the first task comes when the second has been stopped by somebody: it is history."""
+    await begun(outside.world, task_arn=TASK)
+    await outside.world.stores[0].end(a_summary(Verdict.INTERRUPTED, detail="SIGTERM", tally=Tally()))
+    await granted(outside.world.stores[1], a_claim("2026-11-24T02:00:00Z", task_arn="arn:second"))
+    await outside.world.stores[1].end(a_summary(Verdict.INTERRUPTED, detail="SIGTERM", tally=Tally()))
+    await report(an_event("stopped by hand, drained in time", taskArn="arn:second"), outside.doors)
+    told = await report(an_event("Spot, drained in time", stoppedAt="2026-11-24T02:07:00Z"), outside.doors)
+    assert "is known: interrupted" in told["again"]
+    assert outside.asked == []
+
+
+async def test_reporter_starts_nothing_again_that_somebody_stopped(outside: Room) -> None:
+    """Neither when it drained in time, nor when it was killed for being slow, nor when it had not begun."""
+    await begun(outside.world, task_arn=TASK)
+    for name in (
+        "stopped by hand, drained in time",
+        "stopped by hand, too slow for its stopTimeout",
+        "stopped by hand before it ran",
+    ):
+        await report(an_event(name, taskArn=f"arn:{name}", startedBy=""), outside.doors)
+    assert outside.asked == []
+    assert len(outside.alerts()) == 3
+
+
+async def test_reporter_leaves_a_task_alone_that_is_not_a_job_s(outside: Room) -> None:
+    """Another application's in the same cluster: it is no business of ours, and nothing is counted."""
+    event = an_event(
+        "SIGKILL without a reason", group="family:web", taskDefinitionArn="arn:aws:ecs:x:1:task-definition/web:3"
+    )
+    event["detail"]["containers"] = [{"name": "nginx", "lastStatus": "STOPPED", "exitCode": 1}]
+    assert (await report(event, outside.doors))["verdict"] is None
+    assert [*outside.posted, *outside.alerts(), *outside.datadog.points] == []
+
+
+async def test_reporter_tells_of_a_job_that_it_does_not_know_yet(outside: Room) -> None:
+    """Its task has the worker's container; the functions' code is older than the job: told of, and not started again."""
+    event = an_event(
+        "Spot, killed after two minutes",
+        group="family:brand-new",
+        taskDefinitionArn="arn:aws:ecs:x:1:task-definition/brand-new:1",
+    )
+    await report(event, outside.doors)
+    [alert] = outside.alerts()
+    assert alert["Subject"] == "brand-new: Spot interruption"
+    assert "It was not started again by itself: no job 'brand-new'" in alert["Message"]
 
 
 async def test_reporter_leaves_slack_to_a_worker_that_was_killed_behind_its_summary(
@@ -186,6 +278,23 @@ async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None
     assert outside.asked == [same | how for how in kept]
 
 
+async def test_reporter_leaves_a_lost_shard_to_its_pipeline(run_store: StoreWorld, aws: Aws) -> None:
+    """Which starts it again: taken for ended, the run would post its summary now and once more. What has to be mended is over."""
+    one, two, *_ = run_store.stores
+    for number, store in ((1, one), (2, two)):
+        await granted(store, a_claim("k", shard=Shard(number, 2), bounds=[[10]], task_arn=f"arn:{number}"))
+    await one.end(a_summary(Verdict.SUCCEEDED, start=a_start(shard="1/2"), errors=()))
+    said = {"RUN_KEY": "k", "SHARD": "2/2", "TRIGGER": "pipeline"}
+    environment = [{"name": name, "value": value} for name, value in said.items()]
+    overrides = {"containerOverrides": [{"name": "worker", "environment": environment}]}
+    async with room(run_store, aws) as outside:
+        for ending, status in (("its host unhealthy", "running"), ("out of memory", "interrupted")):
+            await report(an_event(ending, overrides=overrides, taskArn="arn:2"), outside.doors)
+            run = await run_store.reader.find("poll-payments:k")
+            assert run is not None
+            assert run.status == status
+
+
 async def test_reporter_closes_a_run_whose_last_shard_died(run_store: StoreWorld, aws: Aws) -> None:
     """Nobody else will: it takes the dead shard for ended, and posts the one summary of them all, once."""
     one, two, *_ = run_store.stores
@@ -201,10 +310,25 @@ async def test_reporter_closes_a_run_whose_last_shard_died(run_store: StoreWorld
             await report(an_event("out of memory", overrides=overrides, taskArn="arn:2"), outside.doors)
         assert [message["text"][0] for message in outside.posted] == ["⏸", "💀"]
         assert "1 read = 1 done" in text_of(outside.posted[1])
-        assert "python -m worker runs show poll-payments:k" in text_of(outside.posted[1])
+        assert "python -m worker launch poll-payments --run-key k --shard 2/2" in text_of(outside.posted[1])
     run = await run_store.reader.find("poll-payments:k")
     assert run is not None
     assert (run.status, [part.status for part in run.parts]) == ("interrupted", ["succeeded", "interrupted"])
+
+
+async def test_reporter_keeps_a_shard_open_that_is_started_again(outside: Room) -> None:
+    """Its run is not over: nobody posts a summary of it yet."""
+    one, two, *_ = outside.world.stores
+    for number, store in ((1, one), (2, two)):
+        await granted(store, a_claim("k", shard=Shard(number, 2), bounds=[[10]], task_arn=f"arn:{number}"))
+    await one.end(a_summary(Verdict.SUCCEEDED, start=a_start(shard="1/2"), errors=()))
+    environment = [{"name": "RUN_KEY", "value": "k"}, {"name": "SHARD", "value": "2/2"}]
+    overrides = {"containerOverrides": [{"name": "worker", "environment": environment}]}
+    await report(an_event("Spot, killed after two minutes", overrides=overrides, taskArn="arn:2"), outside.doors)
+    run = await outside.world.reader.find("poll-payments:k")
+    assert run is not None
+    assert [part.status for part in run.parts] == ["succeeded", "running"]
+    assert [message["text"][0] for message in outside.posted] == ["🔁"]
 
 
 async def test_reporter_closes_a_run_whose_task_had_all_shards(run_store: StoreWorld, aws: Aws) -> None:
@@ -276,6 +400,33 @@ async def test_reporter_starts_a_run_again_once_though_its_event_comes_late(outs
     await report(an_event("all done", taskArn="arn:second", startedBy=live.id), outside.doors)
     await report(event, outside.doors)
     assert len(outside.asked) == 1
+
+
+async def test_reporter_starts_a_launched_run_again_once_though_its_event_comes_late(outside: Room) -> None:
+    """Its successor was stopped by somebody meanwhile: the old news does not undo that."""
+    await outside.launch({"job": "poll-payments", "run_key": RUN.partition(":")[2]})
+    [first] = await outside.world.launches[0].live()
+    event = an_event("Spot, drained in time", startedBy=first.id)
+    await report(event, outside.doors)
+    [second] = await outside.world.launches[0].live()
+    stopped = an_event("stopped by hand before it ran", taskArn="arn:second", startedBy=second.id)
+    await report(stopped, outside.doors)
+    await report(event, outside.doors)
+    assert await outside.world.launches[0].live() == []
+
+
+async def test_reporter_leaves_it_to_a_pipeline_to_start_its_task_again(outside: Room) -> None:
+    """A command says more than the launcher would: whoever started it waits for it, and starts it again."""
+    override = {
+        "name": "worker",
+        "command": ["poll-payments", "--wait"],
+        "environment": [{"name": "RUN_KEY", "value": "k"}],
+    }
+    event = an_event(
+        "Spot, drained in time", overrides={"containerOverrides": [override]}, startedBy="AWS Step Functions"
+    )
+    assert (await report(event, outside.doors))["again"] is None
+    assert outside.asked == []
 
 
 async def test_reporter_keeps_the_event_where_sns_is_down(outside: Room) -> None:

@@ -74,7 +74,7 @@ def test_request_has_all_its_faults_told_at_once() -> None:
         "trigger='cron' is not one of scheduler",
         "max_records=0",
         "run key 'a b'",
-        "shard='0/8'",
+        "shard '0/8' is not I/N",
         "'at night'",
     ):
         assert word in said
@@ -89,13 +89,28 @@ def test_request_has_all_its_faults_told_at_once() -> None:
         ({"job": "poll-payment"}, "did you mean 'poll-payments'?"),
         ({"job": 7}, "job=7 is not a text"),
         ({"job": "poll-payments", "scope": [1]}, "scope=[1] is not an object"),
+        ({"job": ""}, "job is missing"),
         ({"job": "poll-payments", "started_by": "a\nb"}, "printable"),
+        ({"job": "poll-payments", "started_by": "\ud800"}, "half a character"),
+        ({"job": "poll-payments", "run_key": "<aws.scheduler.scheduled-time>"}, "spelled just so"),
+        ({"job": "poll-payments", "run_key": "k", "shard": "9/8"}, "from 1/N to N/N"),
+        ({"job": "poll-payments", "shard": "1/8"}, "give all its shards the same --run-key"),
+        (
+            {"job": "poll-payments", "run_key": "k", "shard": "1/8", "max_records": 5},
+            "max-records does not go with shards",
+        ),
+        ({"job": "poll-payments", "run_key": "k", "shard": "1/8", "dry_run": True}, "its shards must share"),
     ],
 )
 def test_request_that_is_none_is_refused(values: Any, said: str) -> None:
     """With what is wrong with it."""
     with pytest.raises(Faults, match=said.replace("[", r"\[").replace("?", r"\?")):
         read(values, load)
+
+
+def test_request_writes_a_shard_as_one_does() -> None:
+    """Or one shard would be two tasks."""
+    assert read({"job": "poll-payments", "run_key": "k", "shard": "03/08"}, load).shard == "3/8"
 
 
 def test_request_is_a_value() -> None:

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from definitions import FILES, ROOT, values
-from stacks import JOB, SHARED
+from definitions import FILES, shown_values, values
+from stacks import JOB, RIGHTS, SHARED
 
 from worker import Cron, Every, Job, minutes, registry
 from worker.aws import given, stack_parameters
 from worker.aws.stack_parameters import longest, main, parameters
-from worker.aws.task_definition import variables
+from worker.aws.task_definition import RELEASED, variables
 
 JOBS = {name: registry.load(name) for name in registry.names()}
+OF_AWS = ("_BUCKET", "_TABLE", "_QUEUE_URL")
 SCHEDULED = [name for name, job in JOBS.items() if job.schedule]
 
 
@@ -152,6 +153,7 @@ def test_stack_parameters_name_whole_secrets() -> None:
             ("poll-payments", "FILE", "StrtBy=launcher"),
             "StrtBy=launcher: no stack has such a parameter; this one has Shared, Job, StartBy",
         ),
+        (("rights/digest-uploads",), "DigestsTable of rights/digest-uploads has no value: add DIGESTS_TABLE=…"),
         (("poll-payments", "BROKEN"), "broken.env:2: 'StartBy launcher' is not NAME=value"),
     ],
 )
@@ -181,12 +183,25 @@ def test_stack_parameters_know_that_a_rule_is_in_utc(
 
 def test_stack_parameters_are_all_in_the_page_on_ecs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file of values that the page begins with is enough for the definition and both stacks."""
-    page = (ROOT / "docs" / "ecs.md").read_text(encoding="utf-8")
     file = tmp_path / "production.env"
-    file.write_text(page.partition("Write `production.env`:\n\n```\n")[2].partition("```")[0])
+    file.write_text(shown_values())
     said = given.read([str(file)]).every()
     known = set(variables(FILES["poll-payments"].read_text(encoding="utf-8")))
-    assert known - said.keys() == {"IMAGE", "EXECUTION_ROLE_ARN", "TASK_ROLE_ARN"}  # of the release itself
+    assert known - said.keys() == RELEASED
     for stack, name, later in ((SHARED, "shared", {"FunctionsKey"}), (JOB, "poll-payments", set[str]())):
         needed = {key for key, one in stack["Parameters"].items() if "Default" not in one}
         assert needed - printed(capsys, name, str(file)).keys() == later
+
+
+def test_stack_parameters_of_rights_are_those_of_the_definitions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each job that works on buckets, tables or queues has a template of its rights; what its definition is given is enough for it."""
+    named = {name: variables(file.read_text(encoding="utf-8")) for name, file in FILES.items()}
+    works = {name: [one for one in said if one.endswith(OF_AWS) and one != "RUN_TABLE"] for name, said in named.items()}
+    assert RIGHTS.keys() == {name for name, said in works.items() if said}
+    file = tmp_path / "production.env"
+    for name, stack in RIGHTS.items():
+        file.write_text("".join(f"{one}=given\n" for one in (*works[name], "WEBHOOK_DEAD_LETTERS")))
+        assert printed(capsys, f"rights/{name}", str(file)).keys() == stack["Parameters"].keys() - {"Shared"}
+    assert printed(capsys, f"rights/{name}", str(file), "Shared=staging")["Shared"] == "staging"

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from definitions import ROOT
-from stacks import JOB, PIPELINE, SHARED, STACKS, actions, of_type, statements
+from stacks import JOB, PIPELINE, RIGHTS, SHARED, STACKS, actions, alarmed, of_type, plotted, statements
 
 from worker.aws.definition_faults import WORKER
+from worker.aws.doctor.template import read
 from worker.report.emf import AGAINST_USUAL, METRICS, NAMESPACE
 
 
@@ -35,25 +36,24 @@ def test_stacks_import_what_is_exported(stack: dict[str, Any]) -> None:
 def test_stacks_alarms_stand_on_metrics_that_are_emitted() -> None:
     """An alarm or a plot of a metric that nobody emits would be silent for ever."""
     emitted = {*METRICS, *AGAINST_USUAL}
-    alarms = [metric for alarm in of_type("AWS::CloudWatch::Alarm").values() for metric in watched(alarm)]
-    assert (
-        {metric["MetricName"] for metric in alarms}
-        == {"Duration", "DurationOfUsual", "ErrorRate", "Succeeded"}
-        <= emitted
-    )
-    assert all(metric["Namespace"] == NAMESPACE for metric in alarms)
-    assert all(metric["Dimensions"] == [{"Name": "Job", "Value": {"Ref": "Job"}}] for metric in alarms)
-    [dashboard] = of_type("AWS::CloudWatch::Dashboard").values()
-    body = json.loads(re.sub(r"\$\{\w+\}", "1", dashboard["DashboardBody"]["Fn::Sub"]))
-    rows = [row for widget in body["widgets"] for row in widget["properties"].get("metrics", ())]
-    assert {row[1] for row in rows} <= emitted
+    assert {metric["MetricName"] for metric in alarmed()} == {"Duration", "DurationOfUsual", "ErrorRate", "Succeeded"}
+    assert all(metric["Namespace"] == NAMESPACE for metric in alarmed())
+    assert all(metric["Dimensions"] == [{"Name": "Job", "Value": {"Ref": "Job"}}] for metric in alarmed())
+    assert {(namespace, *by) for namespace, _, *by in plotted()} == {(NAMESPACE, "Job", "${Job}")}
+    assert {metric["MetricName"] for metric in alarmed()} | {name for _, name, *_ in plotted()} <= emitted
 
 
-def watched(alarm: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give the metrics that an alarm looks at, directly or in an expression."""
-    if "Metrics" not in alarm:
-        return [alarm]
-    return [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+def test_stacks_expect_no_success_of_what_is_paused() -> None:
+    """An alarm that rings for a schedule that is disabled on purpose, or not yet let go, teaches to overlook alarms."""
+    template = read("job.yaml", (ROOT / "task-definitions" / "job.yaml").read_text(encoding="utf-8"))
+    [alarm] = [resource for resource in template.resources if resource.name == "NoSuccess"]
+
+    def rings(**values: str) -> bool:
+        return template.given(values).stands(alarm)
+
+    assert rings(SuccessPeriods="6")
+    assert not rings(SuccessPeriods="6", ScheduleState="DISABLED")
+    assert not rings(SuccessPeriods="0")
 
 
 def test_stacks_alarm_on_a_duration_half_as_long_again() -> None:
@@ -151,7 +151,7 @@ def test_stacks_let_a_schedule_do_one_thing() -> None:
     assert actions(aside) == ["sqs:SendMessage"]
 
 
-@pytest.mark.parametrize("stack", [JOB, SHARED, PIPELINE], ids=["job", "shared", "pipeline"])
+@pytest.mark.parametrize("stack", [JOB, SHARED, PIPELINE, *RIGHTS.values()], ids=["job", "shared", "pipeline", *RIGHTS])
 def test_stacks_grant_no_more_than_is_used(stack: dict[str, Any]) -> None:
     """No action is a wildcard; any resource is allowed only where an action knows none."""
     for statement in statements(stack):

@@ -93,6 +93,60 @@ def test_stopped_scope_is_in_the_next_command() -> None:
     )
 
 
+SHARD = [{"name": "RUN_KEY", "value": "k"}, {"name": "SHARD", "value": "3/8"}]
+
+
+@pytest.mark.parametrize(
+    ("command", "variables", "after"),
+    [
+        ([], SHARD, "launch poll-payments --run-key k --scope merchant_id=42 --shard 3/8"),
+        (
+            ["poll-payments", "--dry-run"],
+            SHARD[:1],
+            "launch poll-payments --run-key k --scope merchant_id=42 --dry-run",
+        ),
+        (
+            ["poll-payments", "--dry-run", "--max-records", "5"],
+            SHARD[:1],
+            "launch poll-payments --run-key k --scope merchant_id=42 --dry-run --max-records 5",
+        ),
+        (["poll-payments", "--wait"], SHARD[:1], "launch poll-payments --run-key k --scope merchant_id=42"),
+        (["poll-payments", "--shards", "8"], SHARD[:1], "runs show poll-payments:k"),
+        (["replay", "poll-payments:k"], SHARD[:1], "runs show poll-payments:k"),
+    ],
+)
+def test_stopped_next_command_starts_the_same(command: list[str], variables: list[dict[str, str]], after: str) -> None:
+    """A shard that shard, a dry run a dry one; where `launch` has no words for it, the command that shows it."""
+    override = {"containerOverrides": [{"name": "worker", "command": command, "environment": variables}]}
+    found = explain(stopped(an_event("SIGKILL without a reason", overrides=override)), scope="--scope merchant_id=42")
+    assert found.next_command == f"python -m worker {after}"
+    word, *words = shlex.split(after)
+    assert command_parser(f"{word} {words.pop(0)}" if word == "runs" else word).parse_args(words)
+
+
+def test_stopped_failure_is_looked_at_first() -> None:
+    """What failed is not started again by whoever pastes the command, before anybody knows why."""
+    found = explain(stopped(an_event("aborted, crashed or too many failures")), "12 of 40 records failed")
+    assert found.next_command == "python -m worker runs show poll-payments:2026-11-24T02:00:00Z"
+    assert "the worker said: 12 of 40 records failed" in found.message
+
+
+def test_stopped_sidecar_is_named() -> None:
+    """With its exit code: that is what has to be looked at."""
+    assert "datadog-agent exited 1" in explain(stopped(an_event("an essential sidecar failed"))).message
+    late = explain(
+        stopped(an_event("its deadline passed, and a sidecar failed in its stop")), "the deadline of 9 s passed"
+    )
+    assert "exited 1" not in late.message
+
+
+def test_stopped_says_what_to_do_apart_from_ecs_words() -> None:
+    """ECS can be longer than Slack has room for: what to do is a sentence of its own, behind what is safe."""
+    found = explain(stopped(an_event("secrets out of reach")))
+    assert [sentence.partition(" ")[0] for sentence in found.sentences] == ["poll-payments:", "The", "What"]
+    assert found.sentences[2].startswith("What to do: if it comes again: the subnets need a way to Secrets Manager")
+
+
 def test_stopped_task_without_a_run_key_is_found_among_the_runs() -> None:
     """A key that the worker made up is known to the run store alone."""
     found = explain(stopped(an_event("SIGKILL without a reason", overrides={})))

@@ -87,3 +87,12 @@ async def test_reading_without_rights_is_a_fault(
         monkeypatch.setenv("DATABASE_URL", await as_modest(connection, store_url))
     with pytest.raises(Faults, match="refuses the run store: permission denied for schema worker"):
         await _latest(Namespace(job=None, limit=1))
+
+
+async def test_reading_a_store_that_was_never_made_is_a_fault(database_url: str) -> None:
+    """It says how it is made, whatever is asked first."""
+    async with Link(database_url, "test") as link:
+        with pytest.raises(Faults, match="run python -m worker migrate"):
+            await RunReader(link).find("poll-payments:2026-11-22")
+        with pytest.raises(Faults, match="schema is not there"):
+            await RunReader(link).page(None, None, None, 20)

@@ -52,7 +52,11 @@ async def test_whole_path_fired_twice_starts_one_task(night: Night, fire: Callab
 
 @pytest.mark.parametrize(
     "troubles",
-    [["failures", "capacity"], ["throttled", "throttled in disguise", "server error"], ["ghost"]],
+    [
+        ["failures", "capacity", "no capacity"],
+        ["throttled", "throttled in disguise", "server error"],
+        ["ghost"],
+    ],
     ids=" ".join,
 )
 async def test_whole_path_places_one_task_in_the_end(night: Night, troubles: list[str]) -> None:
@@ -62,13 +66,15 @@ async def test_whole_path_places_one_task_in_the_end(night: Night, troubles: lis
     await night.fire()
     assert exits(await night.path.settled()) == [0]
     await night.is_done()
+    [message] = night.said()
+    assert "succeeded" in message
 
 
 async def test_whole_path_takes_up_a_task_whose_launcher_died(night: Night) -> None:
     """Its token is another request's: the conflict names the task, which is about to run, and no second one is started."""
     night.ecs.plant("slow start")
     overrides = by_scheduler("poll-payments", NIGHT, StartBy="direct")
-    task = night.ecs.run("poll-payments", overrides=overrides, clientToken=token())
+    task = night.ecs.run("poll-payments", overrides=overrides, clientToken=token(), startedBy=token())
     await night.fire()
     night.ecs.release(task)
     assert [each["taskArn"] for each in await night.path.settled()] == [task]
@@ -77,7 +83,7 @@ async def test_whole_path_takes_up_a_task_whose_launcher_died(night: Night) -> N
 
 async def test_whole_path_starts_anew_where_the_token_s_task_has_stopped(night: Night) -> None:
     """The conflict names a task that is over and did nothing: the run gets one of its own, by another token."""
-    task = night.ecs.run("poll-payments", "list", clientToken=token())
+    task = night.ecs.run("poll-payments", "list", clientToken=token(), startedBy=token())
     await night.ecs.until(task, "STOPPED")
     await night.fire()
     first, second = await night.path.settled()
@@ -118,6 +124,8 @@ async def test_whole_path_puts_poison_aside_and_starts_the_rest(night: Night) ->
     answer = await night.path.launch(batch(*poison, json.dumps(request)))
     assert answer["batchItemFailures"] == []
     assert exits(await night.path.settled()) == [0]
+    [message] = night.said()
+    assert "succeeded" in message
     buried = [json.dumps(each) for each in night.path.buried()]
     for reason in ("JSON", "did you mean 'poll-payments'?", "merchant_id"):
         assert any(reason in each for each in buried), buried
@@ -125,9 +133,12 @@ async def test_whole_path_puts_poison_aside_and_starts_the_rest(night: Night) ->
 
 
 async def test_whole_path_at_its_cap_leaves_the_queue_s_items_for_later(night: Night) -> None:
-    """One task at most: the other item goes back to its queue, and starts when the first task's end was told."""
+    """One task at most, of all jobs: the other item goes back to its queue, and starts when the first task's end was told."""
     night.path.environment["LAUNCH_MAX_TASKS"] = "1"
-    items = [json.dumps({"job": "poll-payments", "run_key": key, "trigger": "sqs"}) for key in ("one", "two")]
+    await night.world.sql(TABLE)
+    night.path.register("daily-report", {"REPORTS_BUCKET": night.path.bucket})
+    asked: list[dict[str, Any]] = [{"job": "poll-payments"}, {"job": "daily-report", "scope": {"date": "2026-11-22"}}]
+    items = [json.dumps({**each, "run_key": "one", "trigger": "sqs"}) for each in asked]
     answer = await night.path.launch(batch(*items))
     [back] = answer["batchItemFailures"]
     assert len(night.ecs.tasks()) == 1
@@ -135,4 +146,6 @@ async def test_whole_path_at_its_cap_leaves_the_queue_s_items_for_later(night: N
     again = await night.path.launch(batch(items[int(back["itemIdentifier"][-1])]))
     assert again["batchItemFailures"] == []
     assert exits(await night.path.settled()) == [0, 0]
+    runs = await night.world.sql("SELECT run_id, status FROM worker.runs ORDER BY run_id")
+    assert [tuple(run) for run in runs] == [("daily-report:one", "succeeded"), ("poll-payments:one", "succeeded")]
     assert night.path.buried() == []

@@ -23,6 +23,8 @@ async def test_whole_path_resumes_after_spot(night: Night) -> None:
     assert first["stopCode"] == "SpotInterruption"
     assert "goes on after" in (await night.ecs.line(second["taskArn"], "started"))["event"]
     await night.is_done()
+    told = [next(word for word in ("interrupted", "succeeded") if word in message) for message in night.said()]
+    assert told == ["interrupted", "succeeded"], "each attempt by its own worker"
 
 
 async def test_whole_path_resumes_after_a_host_was_lost(night: Night) -> None:
@@ -31,7 +33,8 @@ async def test_whole_path_resumes_after_a_host_was_lost(night: Night) -> None:
     assert exits(await night.path.settled()) == [None, 0]
     await night.is_done()
     lost, succeeded = night.said()
-    assert "host" in lost
+    assert "host lost" in lost
+    assert "restart 1 of at most 3" in lost
     assert "succeeded" in succeeded
 
 
@@ -40,7 +43,9 @@ async def test_whole_path_tells_of_memory_and_waits_for_somebody(night: Night) -
     night.ecs.strike(await night.half_way(), "out of memory")
     assert exits(await night.path.settled()) == [137]
     [message] = night.said()
-    assert "memory" in message
+    assert "out of memory" in message
+    assert "give it 1024, and the task cpu 512 and memory 2048" in message
+    assert f"python -m worker launch poll-payments --run-key {NIGHT}" in message
     night.register()  # by hand it goes on with the newest revision: at full speed
     await night.path.launch({"job": "poll-payments", "run_key": NIGHT, "trigger": "hand"})
     assert exits(await night.path.settled()) == [137, 0]
@@ -53,6 +58,9 @@ async def test_whole_path_starts_again_what_never_started(night: Night) -> None:
     await night.fire()
     assert exits(await night.path.settled()) == [None, 0]
     await night.is_done()
+    never, succeeded = night.said()
+    assert "no network in time" in never
+    assert "succeeded" in succeeded
 
 
 async def test_whole_path_gives_up_on_what_never_starts(night: Night) -> None:

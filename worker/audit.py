@@ -47,6 +47,11 @@ def came(wanted: Due, success: RunView | None) -> bool:
     return success is not None and (success.ended_at or success.created_at) >= wanted.since
 
 
+def days_late(job: type[Job[Any]], wanted: Due, last: datetime, now: datetime) -> int:
+    """Count the whole days for which it has been missing; `last` is when the last success was, or the job was first seen."""
+    return ((now - job.timeout - GRACE - wanted.since) if wanted.exact else (wanted.since - last)).days
+
+
 def at_work(job: type[Job[Any]], holder: RunView | None, now: datetime) -> bool:
     """Tell whether a run that began late still has time."""
     return holder is not None and holder.created_at + job.timeout + GRACE > now

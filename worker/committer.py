@@ -44,6 +44,7 @@ class Committer:
         self._due = asyncio.Event()
         self._closing = False
         self.commits = 0
+        self.committing_s = 0.0
 
     def ask(self) -> None:
         """Ask for a commit."""
@@ -86,13 +87,15 @@ class Committer:
         await self._acknowledge(batch, done.refused)
         self._ended()
         self.commits += 1
+        duration_s = self._clock() - began
+        self.committing_s += duration_s
         commit = Commit(
             number=done.number,
             records=len(batch.results) + len(batch.dead_letters),
             written=len(batch.results) - done.changed - done.refusals,
             cursor=batch.cursor,
             open_keys=len(batch.open_keys),
-            duration_s=self._clock() - began,
+            duration_s=duration_s,
         )
         self._reporter.committed(commit)
 

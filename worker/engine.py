@@ -14,7 +14,7 @@ from typing import Any
 
 from worker.committer import Committer
 from worker.errors import DatabaseAway, LeaseLost, Permanent, Postponed, Throttled, told, words
-from worker.events import Progress, Reporter
+from worker.events import Progress, Reporter, Spent
 from worker.job import Job, Run
 from worker.ledger import Ledger, Sink
 from worker.limits import Limits
@@ -124,6 +124,7 @@ class Engine:
             reporter=reporter,
             clock=clock,
         )
+        self._in_flight_s = 0.0
         self.total: int | None = None
         self.crash: BaseException | None = None
         self._began = clock()
@@ -147,6 +148,16 @@ class Engine:
     def throttled_s(self) -> float:
         """Give the seconds for which the other side asked everybody to pause."""
         return self._gate.throttled_s
+
+    @property
+    def spent(self) -> Spent:
+        """Give what the records took so far."""
+        return Spent(
+            in_flight_s=self._in_flight_s,
+            reading_s=self.supply.reading_s,
+            committing_s=self.committer.committing_s,
+            calls={limit.name: self._rates[limit.name].taken for limit in self._limits.named},
+        )
 
     @property
     def limited_by(self) -> str:
@@ -445,10 +456,12 @@ class Engine:
     async def _tick(self) -> None:
         """Every so often: expire records, ripen retries, look at what holds the attempt back, tell the progress."""
         tick = min(_TICK_S, self._limits.record_timeout / 5)
-        told = self._clock()
+        told = looked = self._clock()
         while True:
             await asyncio.sleep(tick)
             now = self._clock()
+            self._in_flight_s += self.in_flight * (now - looked)
+            looked = now
             self.supply.ripen(now)
             self._expire(now)
             self._held_up[self._hold_up()] += 1

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from worker.errors import Faults
 
@@ -88,7 +88,7 @@ VARIABLES = (
         "ADMIN_TOKEN_HASHES",
         "serve: name=sha256;may=…;expires=… of each bearer token, comma-separated: what `token new` prints",
     ),
-    Variable("CONSOLE_URL", "serve's public address, for links in summaries"),
+    Variable("CONSOLE_URL", "serve's public address: summaries and notices link the run's page in its console"),
 )
 
 
@@ -145,6 +145,14 @@ class Settings:
     launch_max_tasks: int | None = None
     launch_bucket: str | None = None
     launch_dead_letters: str | None = None
+
+    def run_page(self, run_id: str) -> dict[str, str]:
+        """Link a run's page in the console, where there is one."""
+        return (
+            {"Run": f"{self.console_url.rstrip('/')}/console/#/runs/{quote(run_id, safe='')}"}
+            if self.console_url
+            else {}
+        )
 
 
 def settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -62,6 +62,7 @@ class RateLimit:
         self._gone_on = 0  # those of them who went on with it
         self._timer: asyncio.TimerHandle | None = None
         self.throttled_s = 0.0
+        self._all, self._alone = rate.count, not rate.shared
         if rate.shared:
             self.hold(0, ())
 
@@ -139,8 +140,17 @@ class RateLimit:
     def hold(self, count: int, taken: Iterable[Taken], until: float = inf) -> None:
         """Go on with `count` permits a window, some of which others have taken; from `until` on with none."""
         with self._changed():
+            self._room_for_others(count < self._all)
             self._window.join(count, taken)
             self._until = until
+
+    def _room_for_others(self, there_are: bool) -> None:
+        """Keep windows longer while others have a part of the limit: who has all of it is late for himself alone."""
+        if there_are == self._alone:
+            factor = _SHARED_SLACK / _SLACK if there_are else _SLACK / _SHARED_SLACK
+            self._spacing *= factor
+            self._window.stretch(factor)
+            self._alone = not there_are
 
     def part(self, count: int) -> list[Taken]:
         """Go down to `count`; give what was taken of the rest, for the next who has that is bound by it."""

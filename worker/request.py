@@ -5,7 +5,6 @@
     {"job": "poll-payments", "run_key": "2026-11-23T02:00:00Z", "scope": {"merchant_id": 42}, "trigger": "scheduler"}
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +17,7 @@ from worker import run_key
 from worker.errors import Faults
 from worker.job import Job
 from worker.scope import Scope, encode, parse, variables
+from worker.shards import Shard
 
 T = TypeVar("T")
 
@@ -101,9 +101,10 @@ def read(values: Any, load: Callable[[str], type[Job[Any]]], key: str | None = N
     """
     if not isinstance(values, Mapping):
         raise Faults([f'a request is a JSON object, {{"job": "…", "scope": {{…}}}}, not {values!r:.100}'])
+    sound(values)
     faults = [_unknown(name) for name in values if name not in FIELDS]
     given = {name: _tried(faults, _field, name, values[name]) for name in FIELDS if name in values}
-    if "job" not in values:
+    if values.get("job", "") == "":
         faults.append("job is missing: say which job is to be started")
     job = _tried(faults, load, given["job"]) if given.get("job") else None
     scope = _tried(faults, _scope, job, given.get("scope") or {}) if job else None
@@ -113,6 +114,16 @@ def read(values: Any, load: Callable[[str], type[Job[Any]]], key: str | None = N
         raise Faults(faults)
     rest = {name: value for name, value in given.items() if name not in ("job", "scope", "run_key") and value}
     return Request(job=job, run_key=chosen, scope=scope, **rest)
+
+
+def sound(values: Any) -> None:
+    """Raise Faults for what no text can carry, neither to the run store nor to a task: half a character, as JSON may escape it."""
+    try:
+        msgspec.json.encode(values)
+    except UnicodeEncodeError as error:
+        raise Faults(
+            [f"what asks for a run holds half a character ({error.object[error.start]!r}), which is no text"]
+        ) from error
 
 
 def _field(name: str, value: Any) -> Any:
@@ -135,13 +146,21 @@ def _run_key(given: Mapping[str, Any], key: str | None) -> str:
     return run_key.choose(said, dry_run=bool(given.get("dry_run")), max_records=given.get("max_records"))
 
 
-def _check(given: Mapping[str, Any], faults: list[str]) -> None:
+def _check(given: dict[str, Any], faults: list[str]) -> None:
+    if any("<aws.scheduler." in (given.get(name) or "") for name in ("run_key", "scheduled_time")):
+        faults.append("Scheduler fills in <aws.scheduler.scheduled-time> in a schedule's Input alone, spelled just so")
     if (time := given.get("scheduled_time")) and not _is_time(time):
         faults.append(f"scheduled_time={time!r:.100} is no time such as 2026-11-23T02:00:00Z")
-    if (shard := given.get("shard")) and not re.fullmatch(r"[1-9]\d{0,3}/[1-9]\d{0,3}", shard):
-        faults.append(f"shard={shard!r:.100} is not I/N, such as 1/8")
+    if shard := given.get("shard"):
+        given["shard"] = _tried(faults, _shard, shard, given)
     if (who := given.get("started_by")) and (len(who) > _LONGEST or not who.isprintable()):
         faults.append(f"started_by={who!r:.100} is not up to {_LONGEST} printable characters")
+
+
+def _shard(text: str, given: Mapping[str, Any]) -> str:
+    """Write the shard as one does: 07/8 and 7/8 are one task."""
+    key, dry_run = given.get("run_key") or given.get("scheduled_time"), bool(given.get("dry_run"))
+    return str(Shard.asked(text, key, dry_run=dry_run, max_records=given.get("max_records")))
 
 
 def _is_time(text: str) -> bool:

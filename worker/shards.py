@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Any
 
 import msgspec
 
+from worker import run_key
 from worker.budget import ErrorBudget
 from worker.errors import Faults
-from worker.events import ErrorGroup, Progress, ShardEnd, Start, Summary
+from worker.events import ErrorGroup, Progress, ShardEnd, Spent, Start, Summary
 from worker.limits import Limits, Rate
 from worker.mask import MASK
 from worker.runs import PENDING
@@ -49,10 +51,22 @@ class Shard:
     @classmethod
     def parse(cls, text: str) -> "Shard":
         """Read `3/8`. Raises Faults."""
-        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
+        match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
         if match is None or not 1 <= int(match[1]) <= int(match[2]) <= _MOST:
-            raise Faults([f"shard {text!r} is not I/N, from 1/N to N/N with N up to {_MOST:,}: 3/8"])
+            raise Faults([f"shard {text!r:.100} is not I/N, from 1/N to N/N with N up to {_MOST:,}: 3/8"])
         return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def asked(cls, text: str, key: str | None, *, dry_run: bool = False, max_records: int | None = None) -> "Shard":
+        """Read which part of the run of that key is asked for. Raises Faults where it could not be one of a run that others work on, too."""
+        shard = cls.parse(text)
+        if not key:
+            raise Faults([f"shard {shard} is a part of a run that has a name: give all its shards the same --run-key"])
+        if max_records:
+            raise Faults(["--max-records does not go with shards: a canary is one process's"])
+        if dry_run and run_key.choose(key, dry_run=True) != key:
+            raise Faults(["a dry run gets a key of its own, which its shards must share: --dry-run goes with --shards"])
+        return shard
 
     def share(self, whole: int) -> int:
         """Give its part of a count: all parts together are the whole, the first ones take what is left over."""
@@ -117,6 +131,7 @@ class _Told(msgspec.Struct):
     peak_memory: int = 0
     cpu_s: float = 0.0
     commits: int = 0
+    spent: Spent = Spent()
     errors: tuple[ErrorGroup, ...] = ()
     samples: tuple[str, ...] = ()
     links: dict[str, str] = {}
@@ -186,6 +201,7 @@ def closed(whole: Whole, shards: Sequence[Rested]) -> Summary:
         peak_memory=max((each.peak_memory for each in told), default=0),
         cpu_s=sum(each.cpu_s for each in told),
         commits=sum(each.commits for each in told),
+        spent=reduce(Spent.plus, (each.spent for each in told), Spent()),
         errors=errors,
         samples=tuple(sample for each in told for sample in each.samples)[:5],
         links={label: url for each in told for label, url in each.links.items()},

@@ -135,6 +135,14 @@ class Group(msgspec.Struct):
     sample_key: str
 
 
+class Point(msgspec.Struct):
+    """How far a run's process was: when (seconds since 1970), its rate then, its failed records so far."""
+
+    at: float
+    rate: float
+    failed: int
+
+
 class Run(Listed, kw_only=True):
     """All that is known of a run."""
 
@@ -142,6 +150,8 @@ class Run(Listed, kw_only=True):
     attempts: list[dict[str, Any]]
     parts: list[dict[str, Any]]
     live: dict[str, Any] | None
+    series: list[Point]
+    limit: float | None
     errors: list[Group]
     slack: list[dict[str, Any]]
 

@@ -1,5 +1,6 @@
 """What a caller asks for: read from the request's body, and checked by the job's own model."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -17,6 +18,7 @@ from worker.job import Job
 from worker.scope import RESERVED, Scope, parse, variables
 
 _LARGEST = 64 * 1024
+_SLOWEST_S = 10.0
 LONGEST_WAIT_S = 3600.0
 
 T = TypeVar("T")
@@ -99,10 +101,15 @@ def asked(job: type[Job[Any]], values: Mapping[str, Any], header_key: str | None
 
 async def _body(request: Request) -> bytes:
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {_LARGEST:,} bytes")
+    try:
+        async with asyncio.timeout(_SLOWEST_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _LARGEST:
+                    raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {_LARGEST:,} bytes")
+    except TimeoutError as error:
+        detail = f"the body was not here within {_SLOWEST_S:g} s"
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, detail, headers={"Connection": "close"}) from error
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and kind != "application/json":
         detail = f"the body is {kind or 'of no stated type'}: send Content-Type: application/json"

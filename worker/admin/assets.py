@@ -25,14 +25,14 @@ HEADERS = {
 
 def console() -> list[BaseRoute]:
     """Give the routes of the console."""
-    return [Route("/console", _inside), Mount("/console", _Files(directory=_FOLDER, html=True))]
+    return [Route("/console", _inside), Mount("/console", _Files(directory=_FOLDER))]
 
 
 class _Files(StaticFiles):
     """Files with the headers that keep a page honest: its own scripts and styles, from here, and nothing else."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
+        response = await super().get_response("index.html" if path == "." else path, scope)
         response.headers.update(HEADERS)
         return response
 

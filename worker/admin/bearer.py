@@ -53,7 +53,7 @@ def allowed(request: Request, action: str, job: str) -> None:
 
 
 def allowed_to_look(request: Request, job: str | None = None) -> None:
-    """Raise Problem where the token does not allow a look at everything, or at this job's run."""
+    """Raise Problem where the token allows a look neither at everything nor at this job."""
     token: Token = request.state.token
     if READ not in token.rights.names and not (job and token.rights.show(job)):
         raise _forbidden(request, READ)

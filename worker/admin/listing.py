@@ -1,6 +1,6 @@
 """The jobs as the console lists them: what each is for, when it runs, what a start may say, and how it went lately."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ import msgspec
 from worker.job import Job
 from worker.limits import Limits, Rate
 from worker.registry import purpose
+from worker.run_key import time_in
 from worker.runs import RunView
 from worker.schedule import Cron, Every
 
@@ -33,8 +34,15 @@ def about(job: type[Job[Any]], environ: Mapping[str, str] | None) -> dict[str, A
     }
 
 
-def following(job: type[Job[Any]]) -> datetime | None:
-    """Give when the job is due next; of an interval the time by which it will have been."""
+def following(job: type[Job[Any]], latest: Sequence[RunView]) -> datetime | None:
+    """Give when the job is due next, which has gone by where it is late; None where nothing tells.
+
+    An interval is counted from the last run that has its time for a key, as the scheduler gives it.
+    """
+    if isinstance(job.schedule, Every):
+        times = (time_in(run.run_key) for run in latest if run.run_key[:1].isdigit() and not run.dry_run)
+        last = max((time for time in times if time is not None), default=None)
+        return last and last + job.schedule.interval
     return job.schedule.following(datetime.now(UTC)) if job.schedule else None
 
 

@@ -1,10 +1,12 @@
-"""What a run's process says of itself while it works: its progress, and its errors by group."""
+"""What a run's process says of itself while it works: its limits, its progress now and over time, its errors by group."""
 
+import time
 from typing import Any
 
 import msgspec
 
 _MOST_GROUPS = 50
+_MOST_POINTS = 300
 
 
 class Line(msgspec.Struct):
@@ -23,6 +25,7 @@ class Line(msgspec.Struct):
     last_error: str | None = None
     stopping: str | None = None
     tally: dict[str, Any] = {}
+    limits: dict[str, Any] | None = None
     error_fingerprint: str = ""
     error_type: str = ""
     error_message: str = ""
@@ -36,16 +39,24 @@ class Line(msgspec.Struct):
 
 
 class Live:
-    """The last of what was said."""
+    """The last of what was said; of the progress all, thinned out."""
 
     def __init__(self) -> None:
+        self.limits: dict[str, Any] | None = None
+        """The attempt's limits, as the environment has changed them; None while nothing was said."""
+        self.series: list[dict[str, float]] = []
+        """How far it was at what time (seconds since 1970): its rate then, its failed records so far."""
         self._progress: Line | None = None
         self._groups: dict[str, dict[str, Any]] = {}
 
     def hear(self, line: Line) -> None:
         """Note a line."""
+        self.limits = line.limits or self.limits
         if line.is_progress:
             self._progress = line
+            self.series.append({"at": time.time(), "rate": line.rate, "failed": line.tally.get("failed", 0)})
+            if len(self.series) > _MOST_POINTS:
+                del self.series[1::2]
         elif line.error_fingerprint and (line.error_fingerprint in self._groups or len(self._groups) < _MOST_GROUPS):
             self._groups[line.error_fingerprint] = {
                 "type": line.error_type,

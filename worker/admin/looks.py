@@ -49,19 +49,21 @@ class Looks:
         self._about = {name: about(job, environ) for name, job in jobs.items()}
 
     async def jobs(self, request: Request) -> Response:
-        """List the jobs, each with its last runs."""
-        allowed_to_look(request)
-        pages = await asyncio.gather(*(self._runs.page(name, None, None, LATEST) for name in self._jobs))
-        told = [
-            {**self._about[name], "next": following(job), "runs": [bar(run) for run in page.runs]}
-            for (name, job), page in zip(self._jobs.items(), pages, strict=True)
-        ]
+        """List the jobs that the token shows, each with its last runs."""
         token: Token = request.state.token
+        shown = {name: job for name, job in self._jobs.items() if token.rights.show(name)}
+        if not shown:
+            allowed_to_look(request)
+        pages = await asyncio.gather(*(self._runs.page(name, None, None, LATEST) for name in shown))
+        told = [
+            {**self._about[name], "next": following(job, page.runs), "runs": [bar(run) for run in page.runs]}
+            for (name, job), page in zip(shown.items(), pages, strict=True)
+        ]
         return answer(HTTPStatus.OK, {"jobs": told, "token": {"name": token.name, "rights": token.rights.names}})
 
     async def runs(self, request: Request) -> Response:
         """Give a page of runs, newest first."""
-        allowed_to_look(request)
+        allowed_to_look(request, request.query_params.get("job"))
         asked = wanted(request, list(self._jobs))
         page = await self._runs.page(asked.job, asked.status, asked.before, asked.limit)
         listed = [documents.listed(run) for run in page.runs]
@@ -78,8 +80,8 @@ class Looks:
 
     async def letters(self, request: Request) -> Response:
         """Give a page of a run's dead letters, in the order of their keys."""
-        allowed_to_look(request)
-        _, run_id = run_named(request)
+        job, run_id = run_named(request)
+        allowed_to_look(request, job)
         after, limit = behind(request)
         found = await self._runs.dead_letters(run_id, limit, after)
         if not found and await self._starts.look(run_id) is None:
@@ -93,4 +95,5 @@ class Looks:
 
     def document(self, view: RunView) -> dict[str, Any]:
         """Give all that is known of a run."""
-        return documents.whole(view, self._carrier.find(view.run_id), self._blocks)
+        limits = self._about[view.job]["limits"] if view.job in self._about else None
+        return documents.whole(view, self._carrier.find(view.run_id), self._blocks, limits)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from worker.admin.again import REPLAY, WAIT
+from worker.admin.again import REPLAY, RESUME
 from worker.admin.answers import Health, Jobs, Letters, ProblemDocument, Run, Runs
 from worker.admin.asked import OPTIONS
 from worker.admin.pages import MOST, STATUSES, USUAL
@@ -22,6 +22,7 @@ _SAID: Mapping[int, str] = {
     401: "no token, one that is not known, or one that has expired",
     403: "the token's rights do not allow it",
     404: "no such job or run",
+    408: "the body did not come in time",
     409: "another run is going on, or the run is not in a state for it: `run` names it",
     413: "the body is too large",
     415: "the body is not sent as application/json",
@@ -30,8 +31,9 @@ _SAID: Mapping[int, str] = {
     502: "the run could not start, or ECS refused: `errors` says why",
     503: "no further run can be started here now, or the run store is away: Retry-After",
 }
-_LOOK, _BODY = (401, 403, 429, 503), (400, 413, 415, 422)
+_LOOK, _BODY = (401, 403, 429, 503), (400, 408, 413, 415, 422)
 
+_RUN_KEY = "^[A-Za-z0-9._:+~-]{1,128}$"
 _RUN_ID = {
     "name": "run_id",
     "in": "path",
@@ -43,7 +45,7 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "the run key, where the body does not say it",
-    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:+~-]{1,128}$"},
+    "schema": {"type": "string", "pattern": _RUN_KEY},
 }
 
 
@@ -98,7 +100,7 @@ def _acts() -> dict[str, Any]:
     path = "/admin/runs/{run_id}"
     return {
         f"{path}/stop": {"post": stop},
-        f"{path}/resume": {"post": _again("have a run go on", "resume", WAIT)},
+        f"{path}/resume": {"post": _again("have a run go on", "resume", RESUME)},
         f"{path}/replay": {"post": _again("work on its dead letters again", "replay", REPLAY)},
     }
 
@@ -153,7 +155,8 @@ def _query(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _properties(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: msgspec.json.schema(kind) for name, kind in options.items()}
+    known = {name: msgspec.json.schema(kind) for name, kind in options.items()}
+    return known | ({"run_key": {**known["run_key"], "pattern": _RUN_KEY}} if "run_key" in known else {})
 
 
 def _scope_name(job: type[Job[Any]]) -> str:

@@ -1,5 +1,6 @@
 """Every answer of the API: JSON, problem+json (RFC 9457) for what went wrong, and the headers that keep browsers honest."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+_log = logging.getLogger("worker.admin")
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -66,8 +68,15 @@ async def refused(request: Request, error: Exception) -> Response:
 
 async def away(request: Request, error: Exception) -> Response:
     """Answer that the run store cannot be asked now."""
-    detail = "the run store cannot be reached: ask again"
+    detail = "the run store cannot be reached"
     return await problem(request, Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "10"}))
+
+
+async def unusable(request: Request, error: Exception) -> Response:
+    """Answer that the run store refuses, or lacks its schema; which of them stands in the log alone."""
+    _log.error("run store cannot be used", extra={"reason": str(error), "request_id": request.state.request_id})
+    detail = "the run store refuses this server, or its schema is not there (python -m worker migrate makes it): the log says which"
+    return await problem(request, Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "60"}))
 
 
 async def broken(request: Request, error: Exception) -> Response:

@@ -14,11 +14,11 @@ from worker.admin.bearer import Bearer
 from worker.admin.health import Health
 from worker.admin.looks import Looks
 from worker.admin.ports import Blocks, Carrier, Runs
-from worker.admin.problems import Problem, away, broken, problem, refused
+from worker.admin.problems import Problem, away, broken, problem, refused, unusable
 from worker.admin.requests import Named
 from worker.admin.starts import Starts
 from worker.admin.tokens import Tokens
-from worker.errors import DatabaseAway, Faults, Transient
+from worker.errors import DatabaseAway, Faults, Permanent, Transient
 from worker.job import Job
 from worker.scope import RESERVED
 
@@ -41,7 +41,7 @@ def app(
     _check(jobs)
     starts = Starts(runs, carrier, starts_a_minute)
     looks = Looks(jobs, runs, starts, carrier, blocks, environ)
-    gate = Bearer(_router(looks, Acts(jobs, starts, carrier, looks)), tokens, requests_a_second)
+    gate = Bearer(behind_the_gate(looks, Acts(jobs, starts, carrier, looks)), tokens, requests_a_second)
     application = Starlette(
         routes=[Mount("/admin", gate), *Health(runs, carrier).routes(), *console()],
         exception_handlers={
@@ -49,6 +49,8 @@ def app(
             HTTPException: refused,
             Transient: away,
             DatabaseAway: away,
+            Faults: unusable,
+            Permanent: unusable,
             Exception: broken,
         },
     )
@@ -56,7 +58,8 @@ def app(
     return Named(application)
 
 
-def _router(looks: Looks, acts: Acts) -> Router:
+def behind_the_gate(looks: Looks, acts: Acts) -> Router:
+    """Give the paths below /admin."""
     run = "/runs/{run_id:path}"
     routes = [
         Route("/openapi.json", looks.openapi, methods=["GET"]),

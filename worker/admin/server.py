@@ -14,6 +14,7 @@ from worker.admin.ports import Carrier
 from worker.errors import Faults
 from worker.stop import Stop
 
+_MOST_CONNECTIONS = 1_000
 _log = logging.getLogger("worker.admin")
 
 
@@ -62,6 +63,8 @@ async def serve(
 def _config(app: ASGIApp, stop_timeout_s: float, trusted_proxies: Sequence[str]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http="h11",  # bounds what it keeps of a request's head at 64 KiB, which httptools does not
+        limit_concurrency=_MOST_CONNECTIONS,
         lifespan="off",
         ws="none",
         log_config=None,  # its words go where all others go

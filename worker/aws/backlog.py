@@ -37,7 +37,9 @@ def missing(request: Request, messages: int, live: Sequence[Launch]) -> list[dic
     mine = [launch for launch in live if launch.job == job.name and not launch.dry_run]
     parts = [{**encode(request.scope), job.backlog.field: part} for part in range(job.max_tasks)]
     free = [part for part in parts if lease_of(job.name, parse(job.Scope, part)) not in taken]
-    said = {name: value for name, value in request.values().items() if name not in ("run_key", "scope")}
+    said = {
+        name: value for name, value in request.values().items() if name != "scope_ref"
+    }  # each has a scope of its own
     return [
         {**said, "scope": part, "run_key": f"{request.run_key}-{part[job.backlog.field]}", "trigger": "backlog"}
         for part in free[: max(0, needed - len(mine))]

@@ -138,6 +138,11 @@ def _stop(definition: Definition) -> Iterator[Finding]:
         what = f"STOP_TIMEOUT is {told!r} and stopTimeout {timeout}"
         line = f'{{"name": "STOP_TIMEOUT", "value": "{timeout}"}}'
         yield codes.STOP_TIMEOUT_UNTOLD.at(place(worker, "environment"), what, line)
+    for container in _sidecars(definition):
+        timeout = container.get("stopTimeout")
+        if timeout is not None and not 2 <= timeout <= LONGEST_STOP:
+            what = f"is {timeout!r}; it can be 2 to {LONGEST_STOP} seconds"
+            yield codes.STOP_TIMEOUT.at(place(container, "stopTimeout"), what, '"stopTimeout": 60')
 
 
 def _confined(definition: Definition) -> Iterator[Finding]:

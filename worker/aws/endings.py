@@ -21,7 +21,9 @@ class Way:
 
 SUCCEEDED = Way("succeeded", "the worker exited 0: its work is done, or others were at it", safe=True)
 FAILED = Way(
-    "failed", "the worker exited 1: it was aborted, crashed, or too many records failed", do="read its summary"
+    "failed",
+    "the worker exited 1: it was aborted, crashed, or too many records failed",
+    do="the next command shows why",
 )
 COULD_NOT_START = Way(
     "could not start",
@@ -65,7 +67,7 @@ SIDECAR_ENDED = Way(
     "an essential sidecar ended, and ECS stopped the worker with it",
     safe=True,
     restart=True,
-    do="say essential false for the sidecar in the task definition",
+    do="look why it ended; a sidecar that the job can do without is not essential (task definition)",
 )
 BY_PERSON = Way(
     "stopped by hand",

@@ -8,6 +8,7 @@ import msgspec
 
 from worker.errors import Faults
 from worker.job import Job
+from worker.request import sound
 
 Event = Mapping[str, Any]
 Load = Callable[[str], type[Job[Any]]]
@@ -24,13 +25,28 @@ def requests(event: Any, names: Iterable[str], load: Load, trigger: str | None =
     event = unsealed(event)
     if not isinstance(event, Mapping):
         raise Faults([f"what asks for a run is a JSON object, not {event!r:.100}"])
+    sound(event)
     if event.get("source") == "aws.events":
         return [_scheduled(event)]
     if event.get("source") == "aws.s3":
         return _created(event, names, load)
+    if event.get("Event") == "s3:TestEvent" or _is_s3_itself(event.get("Records")):
+        raise Faults(
+            [
+                "S3 notifies the queue itself, which starts no job: turn on EventBridge for the bucket instead, and send its"
+                " Object Created here"
+            ]
+        )
     if "detail-type" in event:
         raise Faults([f"an event {event['detail-type']!r:.100} of {event.get('source')!r:.100} starts no job"])
     return [{**({"trigger": trigger} if trigger else {}), **event}]
+
+
+def _is_s3_itself(records: Any) -> bool:
+    """Tell whether these are S3's own notifications, in which keys are encoded (Amazon S3 User Guide, "Event message structure")."""
+    return isinstance(records, list) and any(
+        isinstance(record, Mapping) and record.get("eventSource") == "aws:s3" for record in records
+    )
 
 
 def unsealed(event: Any) -> Any:

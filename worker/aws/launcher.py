@@ -102,6 +102,8 @@ class Launcher:
     async def read(self, values: Mapping[str, Any], key: str | None = None) -> Request:
         """Check a request, with the scope that it refers to. Raises Faults."""
         if isinstance(values, Mapping) and isinstance(values.get("scope_ref"), str):
+            if values.get("scope"):
+                raise Faults(["a request has scope or scope_ref, not both: one would be worked on, and the other not"])
             values = {**values, "scope": await scope_ref.fetch(self._calls, values["scope_ref"])}
         return read(values, self.load, key)
 

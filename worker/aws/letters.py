@@ -1,5 +1,6 @@
 """The launcher's dead letters: events that start nothing, each with its reason, so that it can be put back."""
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -30,12 +31,20 @@ class Letters:
     async def put(self, event: Any, reason: str, request_id: str) -> None:
         """Keep an event with the reason why it started nothing; sent to the launcher again, it is taken as the event that it holds."""
         _log.error("an event started nothing: %s", reason, extra={"request_id": request_id})
-        text = msgspec.json.encode({"event": event, "reason": reason, "request_id": request_id})
+        text = _written({"event": event, "reason": reason, "request_id": request_id})
         if self._url is None:
             raise Undeliverable(f"LAUNCH_DEAD_LETTERS is not set, to keep what started nothing: {reason}")
-        if len(text) > _LONGEST:
-            raise Undeliverable(f"an event of {len(text):,} bytes is too large for LAUNCH_DEAD_LETTERS: {reason}")
-        await self._calls("sqs", "send_message", QueueUrl=self._url, MessageBody=text.decode())
+        if (size := len(text.encode())) > _LONGEST:
+            raise Undeliverable(f"an event of {size:,} bytes is too large for LAUNCH_DEAD_LETTERS: {reason}")
+        await self._calls("sqs", "send_message", QueueUrl=self._url, MessageBody=text)
+
+
+def _written(letter: Mapping[str, Any]) -> str:
+    """Write it as JSON; half a character, which is no text, stays the escape that it came as."""
+    try:
+        return msgspec.json.encode(letter).decode()
+    except UnicodeEncodeError:
+        return json.dumps(letter)
 
 
 async def shown(launcher: Launcher, event: Any) -> Any:

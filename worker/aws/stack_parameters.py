@@ -4,8 +4,9 @@
 
     python -m worker.aws.stack_parameters poll-payments production.env StartBy=launcher
     python -m worker.aws.stack_parameters shared production.env
+    python -m worker.aws.stack_parameters rights/digest-uploads production.env
 
-The second prints those of the stack that jobs share. `aws cloudformation deploy` takes them by `--parameter-overrides file://…`.
+The second prints those of the stack that jobs share, the third those of what one job may do besides. `aws cloudformation deploy` takes them by `--parameter-overrides file://…`.
 """
 
 import json
@@ -36,7 +37,7 @@ FROM_VARIABLES = {
 }
 """The shared stack's parameters that task definitions know as variables."""
 
-_USAGE = "usage: python -m worker.aws.stack_parameters JOB|shared [values.env] [Name=value…]"
+_USAGE = "usage: python -m worker.aws.stack_parameters JOB|shared|rights/JOB [values.env] [Name=value…]"
 _RETRY_SHARE = 0.8
 _SHORTEST_RETRY, _LONGEST_RETRY = timedelta(minutes=1), timedelta(hours=1)
 _FINE, _COARSE = timedelta(minutes=5), timedelta(hours=1)
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _chosen(name: str, said: given.Given) -> dict[str, str]:
     values = said.every()
+    if name in (rights := _with_rights()):
+        return _rights(name, values)
     known, others = _known(SHARED), _known("job")
     found = _shared(values)
     if name != SHARED:
@@ -108,7 +111,7 @@ def _chosen(name: str, said: given.Given) -> dict[str, str]:
     faults = [
         f"{key}={value}: no stack has such a parameter; this one has {', '.join(known)}"
         for key, value in camel.items()
-        if key not in (*known, *others)
+        if key not in {*known, *others, *(key for one in rights for key in _known(one))}
     ]
     found |= {key: value for key, value in camel.items() if key in known}
     if found.get("ScheduledBy") == "rule" and found["ScheduleZone"] != "UTC":
@@ -118,6 +121,27 @@ def _chosen(name: str, said: given.Given) -> dict[str, str]:
     if faults:
         raise Faults(faults)
     return found
+
+
+def _with_rights() -> list[str]:
+    """Name the templates of what single jobs may do."""
+    return [f"rights/{file.stem}" for file in sorted(FOLDER.glob("rights/*.yaml"))]
+
+
+def _rights(name: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Take each parameter from its own name, or from the variable of the task definition that is called like it."""
+    keys = [key for key in _known(name) if key != "Shared"]
+    found = {key: values.get(key) or values.get(_variable(key), "") for key in keys}
+    if missing := [
+        f"{key} of {name} has no value: add {_variable(key)}=…" for key, value in found.items() if not value
+    ]:
+        raise Faults(missing)
+    return found | ({"Shared": values["Shared"]} if "Shared" in values else {})
+
+
+def _variable(key: str) -> str:
+    """Give the variable that a parameter is called like: `UPLOADS_BUCKET` of UploadsBucket."""
+    return re.sub(r"\B(?=[A-Z])", "_", key).upper()
 
 
 def _shared(values: Mapping[str, str]) -> dict[str, str]:

@@ -24,6 +24,8 @@ class Stopped:
     """The task's words and the worker container's."""
     exit_code: int | None = None
     """The worker's; None: ECS knows none."""
+    ran_worker: bool = True
+    """Whether it has a container of the worker's: another's task may be in the cluster, too."""
     started: bool = False
     """Whether the containers were running at some time."""
     cpu: int = 0
@@ -80,6 +82,7 @@ def stopped(event: Mapping[str, Any]) -> Stopped:
         stop_code=str(detail.get("stopCode") or ""),
         reason="; ".join(dict.fromkeys(word for word in words if word)),
         exit_code=worker.get("exitCode"),
+        ran_worker=WORKER in containers or not containers,
         started=bool(detail.get("startedAt")),
         cpu=_whole(detail.get("cpu")),
         memory=_whole(detail.get("memory")),

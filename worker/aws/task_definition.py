@@ -18,6 +18,9 @@ from worker.aws import given
 from worker.aws.definition_faults import faults
 from worker.errors import Faults
 
+RELEASED = frozenset({"IMAGE", "EXECUTION_ROLE_ARN", "TASK_ROLE_ARN"})
+"""Variables that `make deploy` gives: the image that was pushed, and the roles of the job's stack."""
+
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _USAGE = "usage: python -m worker.aws.task_definition FILE [values.env] [NAME=value…]"
 

@@ -1,13 +1,16 @@
 """Judge how a task ended: one verdict, whether the same run may be started again as it is, and the command that comes next."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from worker.aws import endings
 from worker.aws.definition_faults import FARGATE_SIZES
 from worker.aws.endings import Way
 from worker.aws.never_started import STARTS
 from worker.aws.stopped import Stopped
+from worker.runs import KILLED
 
 _OWN = {0: endings.SUCCEEDED, 1: endings.FAILED, 2: endings.COULD_NOT_START, 3: endings.LEASE_LOST}
 """What the worker decided itself, whatever stopped the task then."""
@@ -22,10 +25,12 @@ _TOLD = (0, 1, 3, _INTERRUPTED)
 """Exit codes after which the worker has told Slack itself, where there was something to tell."""
 _BY_ECS = (_SIGKILL, _SIGTERM, _INTERRUPTED, None)
 """How the worker ends where ECS stops it."""
+_SHOWN = (endings.SUCCEEDED, endings.LEASE_LOST, endings.FAILED)
+"""What is looked at before anything is started."""
 _DEADLINE = re.compile(r"^the deadline of .* passed")
 
 SAFE = "The same run may be started again as it is: what was committed stays, and it goes on from there"
-UNSAFE = "Started again as it is it would most likely end the same; nothing is lost meanwhile, what was committed stays"
+UNSAFE = "Started again as it is it would most likely end the same: mend it first; nothing is lost meanwhile, what was committed stays"
 OVER = "Nothing has to be done: started again it does what is left, if anything is"
 
 
@@ -37,6 +42,8 @@ class Ending:
     safe_to_start_again: bool
     """As it is: nothing has to be mended first."""
     why: str
+    do: str = ""
+    """What a person does about it."""
     next_command: str
     restart: bool = False
     """Whether it is started again by itself."""
@@ -58,7 +65,12 @@ class Ending:
     @property
     def message(self) -> str:
         """Say what happened, what is safe, and the next command."""
-        return f"{self.why}. {self.safety}. Next: {self.next_command}"
+        return f"{' '.join(self.sentences)} Next: {self.next_command}"
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Say what happened, what is safe, and what to do: apart, for Slack may have no room for all of ECS's own words."""
+        return (f"{self.why}.", f"{self.safety}.", *([f"What to do: {self.do}."] if self.do else ()))
 
 
 def explain(task: Stopped, said: str = "", scope: str | None = "") -> Ending:
@@ -70,7 +82,8 @@ def explain(task: Stopped, said: str = "", scope: str | None = "") -> Ending:
     return Ending(
         verdict=way.verdict,
         safe_to_start_again=way.safe,
-        why=_why(task, way),
+        why=_why(task, way, said),
+        do=larger(task) if way is endings.OUT_OF_MEMORY else way.do,
         next_command=_next(task, way, scope),
         restart=way.restart,
         silent=task.exit_code not in _TOLD,
@@ -118,12 +131,17 @@ def _without_code(task: Stopped) -> Way:
     return endings.UNSEEN if task.started else endings.NOT_STARTED
 
 
-def _why(task: Stopped, way: Way) -> str:
+def _why(task: Stopped, way: Way, said: str) -> str:
     code = "no exit code" if task.exit_code is None else f"exit code {task.exit_code}"
     heard = f" ({task.stop_code or 'no stop code'}, {code}{f': {task.reason}' if task.reason else ''})"
-    do = larger(task) if way is endings.OUT_OF_MEMORY else way.do
     who = f"{task.job} (the command {task.aside}, not the job)" if task.aside else task.job
-    return f"{who}: {way.what}{heard}{f'. What to do: {do}' if do else ''}"
+    others = f"; {_codes(task)}" if way is endings.SIDECAR_ENDED else ""
+    own = f"; the worker said: {said}" if said and said != KILLED else ""
+    return f"{who}: {way.what}{heard}{others}{own}"
+
+
+def _codes(task: Stopped) -> str:
+    return ", ".join(f"{name} exited {code}" for name, code in task.sidecars.items() if code is not None)
 
 
 def larger(task: Stopped) -> str:
@@ -141,8 +159,22 @@ def larger(task: Stopped) -> str:
 
 
 def _next(task: Stopped, way: Way, scope: str | None) -> str:
+    """Give a command that can be run as it stands: the run's start where its words are all known, else what shows it."""
     if task.run_key is None:
         return f"python -m worker runs {task.job}"
-    if way in (endings.SUCCEEDED, endings.LEASE_LOST) or scope is None or task.shard:
+    bounds = _bounds(task)
+    if way in _SHOWN or scope is None or bounds is None:
         return f"python -m worker runs show {task.job}:{task.run_key}"
-    return f"python -m worker launch {task.job} --run-key {task.run_key}{f' {scope}' if scope else ''}"
+    shard = ["--shard", task.environment["SHARD"]] if task.shard else []
+    return " ".join(
+        filter(None, ["python -m worker launch", task.job, "--run-key", task.run_key, scope, *shard, *bounds])
+    )
+
+
+def _bounds(task: Stopped) -> Sequence[str] | None:
+    """Give what the task's command said beside its environment, as `launch` takes it; None for what it does not take."""
+    if task.aside or "--shards" in task.command:
+        return None
+    dry = ["--dry-run"] if "--dry-run" in task.command else []
+    most = [after for word, after in pairwise(task.command) if word == "--max-records"]
+    return [*dry, *(["--max-records", most[-1]] if most else [])]

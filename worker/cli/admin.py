@@ -25,7 +25,10 @@ from worker.signals import Signals
 from worker.stop import Stop
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from worker.admin.ports import Carrier
+    from worker.admin.tokens import Tokens
 
 _FOR_ITSELF_S = 5.0
 """What serve keeps of the stop timeout for itself: the runs must have ended before it is killed."""
@@ -49,22 +52,43 @@ def serve(options: argparse.Namespace, signals: Signals) -> int:
 
 
 async def _serve(options: argparse.Namespace, signals: Signals) -> None:
-    tokens, routes, server, *_ = _rooms()
-    accepted = tokens.parse(os.environ.get("ADMIN_TOKEN_HASHES"))
-    found = settings()
-    store = room(found)
-    mask = Mask([found.database_url, found.slack_webhook_url, found.slack_bot_token])
+    server = _rooms()[2]
+    accepted, found = tokens_of(os.environ), settings()
+    mask = mask_of(found)
     logs.configure(found.log_format, found.log_level, mask)
     stop = Stop()
     signals.hand_to(stop)
-    jobs = {name: registry.load(name) for name in registry.names()}
-    for_runs_s = max(2.0, found.stop_timeout_s - _FOR_ITSELF_S)
-    async with store.serving(found) as runs, _carrier(options, found, mask, for_runs_s) as started:
-        environ = None if options.ecs else os.environ
-        application = routes.app(jobs, runs, started, accepted, blocks=partial(_blocks, mask), environ=environ)
+    async with api(found, mask, accepted, ecs=options.ecs, most=options.most) as (application, started):
         listener = server.listen(options.host, options.port)
-        await server.serve(application, started, listener, stop, for_runs_s, options.trust_proxy)
+        await server.serve(application, started, listener, stop, for_runs_s(found), options.trust_proxy)
     signals.ignore()
+
+
+def for_runs_s(found: Settings) -> float:
+    """Give what runs may take to stop: what serve does not keep for itself."""
+    return max(2.0, found.stop_timeout_s - _FOR_ITSELF_S)
+
+
+def tokens_of(environ: Mapping[str, str]) -> "Tokens":
+    """Read who is let in. Raises Faults: nobody is served without a token."""
+    accepted: Tokens = _rooms()[0].parse(environ.get("ADMIN_TOKEN_HASHES"))
+    return accepted
+
+
+@asynccontextmanager
+async def api(
+    found: Settings, mask: Mask, accepted: "Tokens", *, ecs: bool, most: int
+) -> AsyncIterator[tuple["ASGIApp", "Carrier"]]:
+    """Lend the API over the jobs and the run store that are here, and what carries its runs. Raises Faults."""
+    jobs = {name: registry.load(name) for name in registry.names()}
+    async with room(found).serving(found) as runs, _carrier(found, mask, ecs=ecs, most=most) as started:
+        environ = None if ecs else os.environ
+        yield _rooms()[1].app(jobs, runs, started, accepted, blocks=partial(_blocks, mask), environ=environ), started
+
+
+def mask_of(found: Settings) -> Mask:
+    """Mask what the settings keep secret."""
+    return Mask([found.database_url, found.slack_webhook_url, found.slack_bot_token])
 
 
 def _blocks(mask: Mask, summary: Mapping[str, Any]) -> list[Any]:
@@ -77,20 +101,18 @@ def _blocks(mask: Mask, summary: Mapping[str, Any]) -> list[Any]:
 
 
 @asynccontextmanager
-async def _carrier(
-    options: argparse.Namespace, found: Settings, mask: Mask, for_runs_s: float
-) -> AsyncIterator["Carrier"]:
+async def _carrier(found: Settings, mask: Mask, *, ecs: bool, most: int) -> AsyncIterator["Carrier"]:
     """Lend what starts the runs: processes here, or the launcher's tasks on ECS."""
     *_, children, tasks = _rooms()
-    if options.ecs:
+    if ecs:
         from worker.cli.launching import launcher
 
         async with launcher(found) as opened:
             yield tasks.Tasks(opened.launch, opened.stop)
         return
     # They plan their own stop by it, and must be done before this process is killed.
-    environ = {**os.environ, "STOP_TIMEOUT": f"{for_runs_s:g}"}
-    yield children.Children(most=options.most, mask=mask, environ=environ)
+    environ = {**os.environ, "STOP_TIMEOUT": f"{for_runs_s(found):g}"}
+    yield children.Children(most=most, mask=mask, environ=environ)
 
 
 def _rooms() -> tuple[types.ModuleType, ...]:

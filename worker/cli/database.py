@@ -63,6 +63,7 @@ async def launching(found: Settings) -> AsyncIterator[PostgresLaunches]:
         with _told(link, "the launches"):
             if await version(link) < migrations()[-1].version:
                 raise Faults([_NOT_MADE])
+        with _refusing(link, "the launches"):
             yield PostgresLaunches(link)
 
 
@@ -96,9 +97,17 @@ async def migrated(url: str) -> list[str]:
 def _told(link: Link, what: str) -> Iterator[None]:
     """Say as Faults that the database is away or refuses."""
     try:
-        yield
+        with _refusing(link, what):
+            yield
     except Transient as error:
         raise Faults([str(error)]) from error
+
+
+@contextmanager
+def _refusing(link: Link, what: str) -> Iterator[None]:
+    """Say as Faults that the database refuses; what is away passes, and may be asked again."""
+    try:
+        yield
     except Exception as error:
         if is_refused(error):
             raise Faults([f"database {name_of(link.url)} refuses {what}: {said(error)}"]) from error

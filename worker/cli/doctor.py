@@ -72,10 +72,12 @@ def _project(options: argparse.Namespace) -> Project:
             registry.load(options.job)  # says what it might have been
         definitions = {name: text for name, text in definitions.items() if name == options.job}
         names = [name for name in names if name == options.job]
+    stacks = {_name(file, folder): _template(file, folder) for file in sorted(folder.rglob("*.yaml"))}
     return Project(
         jobs={name: _loaded(name) for name in names},
         definitions=definitions,
-        stacks=tuple(_template(file) for file in sorted(folder.glob("*.yaml"))),
+        stacks=tuple(one for one in stacks.values() if isinstance(one, Template)),
+        unreadable={file: one for file, one in stacks.items() if isinstance(one, str)},
         values=given.read(options.values).every() if options.values else None,
         environ=os.environ,
     )
@@ -88,14 +90,23 @@ def _loaded(name: str) -> type[Job[Any]] | Faults:
         return faults
 
 
-def _template(file: Path) -> Template:
-    return read(f"{_FOLDER}/{file.name}", _text(file))
+def _name(file: Path, folder: Path) -> str:
+    return f"{_FOLDER}/{file.relative_to(folder).as_posix()}"
+
+
+def _template(file: Path, folder: Path) -> Template | str:
+    """Give a stack, or what keeps the file from being read as one."""
+    try:
+        return read(_name(file, folder), _text(file))
+    except ValueError as error:
+        return str(error)
 
 
 def _text(file: Path) -> str:
+    """Read a file; bytes that are no text stay in it as what no parser takes."""
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
         raise Faults([f"{file} cannot be read: {error}"]) from error
 
 
@@ -120,7 +131,7 @@ def _looked_at(project: Project, found: int, unknown: list[str]) -> str:
     things = (
         (len(project.jobs), "job"),
         (len(project.definitions), "task definition"),
-        (len(tuple(project.stacks)), "stack"),
+        (len([*project.stacks, *project.unreadable]), "stack"),
     )
     seen = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in things)
     unseen = [*unknown, *([] if project.values is not None else [_NO_VALUES])]

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -26,9 +27,10 @@ from worker.environment import Settings, settings
 from worker.errors import Faults
 from worker.events import Cause, Reporter
 from worker.job import Job, Run
-from worker.limits import Limits
+from worker.limits import Limits, Rate
 from worker.mask import Mask
 from worker.parts import Parts
+from worker.portions import LEASES, Portions
 from worker.rate import RateLimit
 from worker.report import logs
 from worker.report.tracer import missing
@@ -158,18 +160,20 @@ async def _attempt(
     rates = _rates(limits)
     run.permits = {name: rate.acquire for name, rate in rates.items()}
     working = job()
+    source = source_of(working, run)
     async with AsyncExitStack() as opened:
         opened.callback(signals.ignore)
         shared = [rate for rate in limits.named if rate.shared]
+        await connect(source, run, found, opened)
         portions = await opened.enter_async_context(start.room.sharing(found, job.name)) if shared else None
         parts = Parts(
             job=working,
             run=run,
-            source=await _source(working, run, found, opened),
+            source=source,
             store=await opened.enter_async_context(start.room.opened(found, job.name)),
             limits=limits,
             rates=rates,
-            sharing=[Sharing(rate, rates[rate.name], portions, run.log) for rate in shared if portions],
+            sharing=[_sharing(rate, rates[rate.name], portions, found) for rate in shared if portions],
             stop=stop,
             plan=StopPlan.within(found.stop_timeout_s),
             mask=start.mask,
@@ -261,18 +265,11 @@ def _key(options: argparse.Namespace, found: Settings) -> str:
 
 
 def _shard(options: argparse.Namespace, found: Settings) -> Shard | None:
-    """Give the part of the run that is asked for. Raises Faults where it could not be the part of a run that others work on, too."""
+    """Give the part of the run that is asked for. Raises Faults."""
     if options.replay or options.shards or not (asked := options.shard or found.shard):
         return None
-    shard = Shard.parse(asked)
     key = options.run_key or found.run_key
-    if not key:
-        raise Faults([f"shard {shard} is a part of a run that has a name: give all its shards the same --run-key"])
-    if options.max_records:
-        raise Faults(["--max-records cannot go with shards: a canary is one process's"])
-    if options.dry_run and run_key.choose(key, dry_run=True) != key:
-        raise Faults(["a dry run gets a key of its own, which its shards must share: --dry-run goes with --shards"])
-    return shard
+    return Shard.asked(asked, key, dry_run=options.dry_run, max_records=options.max_records)
 
 
 def _job_environment(job: type[Job[Any]], faults: list[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -283,12 +280,16 @@ def _job_environment(job: type[Job[Any]], faults: list[str]) -> tuple[dict[str, 
     return kept, plain
 
 
-async def _source(job: Job[Any], run: Run[Any], found: Settings, opened: AsyncExitStack) -> Source:
-    """Ask the job for its source; one that reads from PostgreSQL is connected."""
+def source_of(job: Job[Any], run: Run[Any]) -> Source:
+    """Ask the job for its source. Raises Faults."""
     try:
-        source = job.source(run)
+        return job.source(run)
     except Exception as error:  # whatever it is, the job's author must hear of it before any record is touched
         raise Faults([f"source() of {run.job} raised {type(error).__name__}: {error}"]) from error
+
+
+async def connect(source: Source, run: Run[Any], found: Settings, opened: AsyncExitStack) -> None:
+    """Lend a source that reads from PostgreSQL its connections. Raises Faults where none is named."""
     if isinstance(source, Connecting):
         if found.database_url is None:
             raise Faults([f"{run.job} reads from PostgreSQL: set DATABASE_URL"])
@@ -300,7 +301,6 @@ async def _source(job: Job[Any], run: Run[Any], found: Settings, opened: AsyncEx
         if found.replica_url:
             links.append(Link(found.database_url, f"{run.job} records", read_only=run.dry_run))
         source.connect(*[await opened.enter_async_context(link) for link in links])
-    return source
 
 
 def limits_of(job: type[Job[Any]], found: Settings) -> Limits:
@@ -317,11 +317,12 @@ def _rates(limits: Limits) -> dict[str, RateLimit]:
     return named if limits.rate else {"rate": RateLimit(None), **named}
 
 
+def _sharing(rate: Rate, limit: RateLimit, portions: Portions, found: Settings) -> Sharing:
+    return Sharing(rate, limit, portions, logging.getLogger("job"), lease_s=LEASES * found.lease_s)
+
+
 def _links(found: Settings, run: Run[Any], log_url: str | None) -> dict[str, str]:
-    links = {"Logs": log_url} if log_url else {}
-    if found.console_url:
-        links["Run"] = f"{found.console_url.rstrip('/')}/admin/runs/{run.run_id}"
-    return links
+    return ({"Logs": log_url} if log_url else {}) | found.run_page(run.run_id)
 
 
 def catch_the_uncaught() -> None:

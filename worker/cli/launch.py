@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from worker import registry
+from worker.cli import plan
 from worker.cli.arguments import COMMANDS
 from worker.cli.job import scope_of
 from worker.cli.launching import launcher
@@ -26,12 +27,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-key", metavar="K", help="names the run; the same again goes on, or is done (made up)")
     parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be")
     parser.add_argument("--max-records", type=int, metavar="N", help="stop after N records")
+    parser.add_argument("--shard", metavar="I/N", help="only that part of the run, which --run-key names")
     parser.add_argument("--backlog", action="store_true", help="as many tasks as the job's queue needs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    plan.arguments(parser)
 
 
 def launch_run(options: argparse.Namespace) -> int:
     """Start it, and say in one line which task it is and what comes next; the exit code is that of a start."""
+    if options.plan:
+        return plan.show_plan(options)
+    if said := [flag for flag in plan.ALONE if getattr(options, flag) is not None]:
+        raise Faults([f"--{flag.replace('_', '-')} goes with --plan" for flag in said])
     values = asked(options)
     answers = asyncio.run(_answers(values))
     for answer in answers:
@@ -45,6 +52,7 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
     values = {
         "run_key": options.run_key,
         "max_records": options.max_records,
+        "shard": options.shard,
         "started_by": os.environ.get("USER"),
     }
     flags = {name: True for name in ("dry_run", "backlog") if getattr(options, name)}

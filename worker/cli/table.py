@@ -55,10 +55,10 @@ async def reading(found: Settings) -> AsyncIterator[TableReader]:
 async def launching(found: Settings) -> AsyncIterator[TableLaunches]:
     """Lend the launches to a launcher. Raises Faults where the table is not there, or refuses."""
     async with _table(found, "launches") as table:
-        try:
-            yield TableLaunches(table)
-        except Permanent as error:
-            raise refused(table, error) from error
+        launches = TableLaunches(table)
+        with _told(table):
+            await launches.live()
+        yield launches
 
 
 @asynccontextmanager

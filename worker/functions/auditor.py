@@ -1,6 +1,6 @@
 """The auditor: every five minutes it looks for runs that should have succeeded and did not. Silence is failure.
 
-What it finds it says once: to SNS, to Slack, and as a metric; again only when it has changed. A run store that does not answer
+What it finds it says once: to SNS, to Slack, and as a metric; again when it has changed, and of what is still late each day. A run store that does not answer
 is raised: an auditor that cannot look has failed itself, and its own errors are watched.
 """
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker import registry
-from worker.audit import GRACE, Due, at_work, came, dead, due
+from worker.audit import GRACE, Due, at_work, came, days_late, dead, due
 from worker.claim import lease_of
 from worker.errors import Faults
 from worker.functions.doors import Doors, opened
@@ -75,15 +75,18 @@ async def _tell(key: str, value: str, notice: Notice, doors: Doors, now: datetim
 async def _late(job: type[Job[Any]], doors: Doors, now: datetime) -> tuple[str, str, Notice] | None:
     """Find out whether the job is late; a job is watched from when it, or its schedule, was first seen."""
     reader, wanted = doors.books.reader, due(job, now)
-    if wanted is None or await _seen_since(job, doors) > wanted.since:
+    if wanted is None or (seen := await _seen_since(job, doors)) > wanted.since:
         return None
     success = await reader.succeeded(job.name, wanted.begun_since)
     lease = lease_of(job.name, job.Scope() if job.one_per_scope else None)
     if came(wanted, success) or at_work(job, await reader.holder(lease), now):
         return None
-    state = f"{wanted.since:%Y-%m-%dT%H:%M:%SZ}" if wanted.exact else success.run_id if success else "never"
+    which = f"{wanted.since:%Y-%m-%dT%H:%M:%SZ}" if wanted.exact else success.run_id if success else "never"
+    last = (success.ended_at or success.created_at) if success else seen
+    days = days_late(job, wanted, last, now)
     latest = next(iter(await reader.latest(job.name, 1)), None)
-    return f"late/{job.name}", state, _late_notice(job, wanted, success, latest)
+    state = f"{which}, day {days + 1}" if days else which
+    return f"late/{job.name}", state, _late_notice(job, wanted, days, success, latest)
 
 
 async def _seen_since(job: type[Job[Any]], doors: Doors) -> datetime:
@@ -95,7 +98,9 @@ async def _seen_since(job: type[Job[Any]], doors: Doors) -> datetime:
     return seen.at
 
 
-def _late_notice(job: type[Job[Any]], wanted: Due, success: RunView | None, latest: RunView | None) -> Notice:
+def _late_notice(
+    job: type[Job[Any]], wanted: Due, days: int, success: RunView | None, latest: RunView | None
+) -> Notice:
     allowed = words.duration((job.timeout + GRACE).total_seconds())
     was = f"the run of {at(wanted.since)}" if wanted.exact else f"a run that was due since {at(wanted.since)}"
     key = f" --run-key {wanted.since:%Y-%m-%dT%H:%M:%SZ}" if wanted.exact else ""
@@ -105,6 +110,7 @@ def _late_notice(job: type[Job[Any]], wanted: Due, success: RunView | None, late
         sign="⏰",
         said=(
             f"Expected: {was} ({job.schedule}) should have succeeded within {allowed}, and none did.",
+            *([f"It has been late for {days} day{'s' if days > 1 else ''} now."] if days else ()),
             _SAFE,
             "Look whether its schedule is enabled, and whether its tasks start: python -m worker doctor.",
             "If it is paused on purpose, name it in AUDIT_SKIP.",
@@ -132,9 +138,7 @@ def _dead_notice(run: RunView, doors: Doors) -> tuple[str, str, Notice]:
         ),
         facts=facts(run),
         next_command=f"python -m worker runs show {run.run_id}" if scope is None or run.shards else launch,
-        links={"Run": f"{doors.found.console_url.rstrip('/')}/admin/runs/{run.run_id}"}
-        if doors.found.console_url
-        else {},
+        links=doors.found.run_page(run.run_id),
         origin=f"run {run.run_id} · attempt {run.attempt}",
     )
     return f"dead/{run.run_id}", str(run.attempt), notice

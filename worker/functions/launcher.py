@@ -50,7 +50,9 @@ async def _handle(event: Any, request_id: str) -> dict[str, Any]:
 def _is_batch(event: Any) -> bool:
     """Tell whether an event is what Lambda makes of messages in an SQS queue (Lambda Developer Guide)."""
     records = event.get("Records") if isinstance(event, Mapping) else None
-    return isinstance(records, list) and all(record.get("eventSource") == "aws:sqs" for record in records)
+    return isinstance(records, list) and all(
+        isinstance(record, Mapping) and record.get("eventSource") == "aws:sqs" for record in records
+    )
 
 
 def _seen(asked: Mapping[str, Any], answer: Answer) -> Answer | None:

@@ -15,10 +15,11 @@ from worker import registry
 from worker.aws.stopped import Stopped, stopped
 from worker.aws.verdicts import Ending, explain
 from worker.cli.job import scope_of
+from worker.errors import Faults
 from worker.functions.doors import Doors, opened
 from worker.functions.telling import Troubles
 from worker.functions.wording import command_scope, facts, task_links
-from worker.launches import MOST_RESTARTS, Answer, Full, Launch, Launched, Refused, Unplaced
+from worker.launches import MOST_RESTARTS, Answer, Full, Known, Launch, Launched, Refused, Unplaced
 from worker.notice import Notice
 from worker.report import metrics
 from worker.runs import KILLED, AttemptView, RunView
@@ -44,6 +45,9 @@ async def _opened(event: Mapping[str, Any]) -> dict[str, Any]:
 async def report(event: Mapping[str, Any], doors: Doors) -> dict[str, Any]:
     """Judge how a task ended, and let it follow what must."""
     task, troubles = stopped(event), Troubles(doors.mask)
+    if not task.ran_worker and task.job not in registry.names():
+        _log.info("a task stopped that is none of a job's: %s of %s", task.arn, task.definition)
+        return {"task": task.arn, "verdict": None, "again": None}
     run: RunView | None = None
     with troubles.kept("the run store did not tell of the run"):
         run = await _run(task, doors)
@@ -53,10 +57,11 @@ async def report(event: Mapping[str, Any], doors: Doors) -> dict[str, Any]:
     ending = explain(task, attempt.detail if attempt else "", command_scope(run, task.environment))
     again: Answer | None = None
     with troubles.kept("the launch was not closed, or the run not started again"):
-        again = await _follow(task, ending, doors, known=not troubles.said)
+        again = await _follow(task, ending, run, doors, known=not troubles.said)
     if isinstance(again, (Full, Unplaced)):
         troubles.said.append(f"not started again yet: {again}")
-    if ending.silent and not troubles.said and (again is None or isinstance(again, Refused)):
+    over = again is None or isinstance(again, Refused)
+    if ending.silent and not troubles.said and over and not (ending.restart and _of_pipeline(task)):
         with troubles.kept("the shard was not taken for ended"):
             await _bury(task, doors)
     notice = _notice(task, ending, run, again, doors)
@@ -87,16 +92,28 @@ def _attempt(run: RunView | None, task: Stopped) -> AttemptView | None:
     return next((attempt for attempt in run.attempts if attempt.task_arn == task.arn), None) if run else None
 
 
+def _later(run: RunView, task: Stopped) -> bool:
+    """Tell whether the run was taken up since the task stopped: the news of its end is old."""
+    return any(attempt.started_at > _time(task) and attempt.task_arn != task.arn for attempt in run.attempts)
+
+
 def _spoke(attempt: AttemptView | None) -> bool:
     """Tell whether the worker had closed its attempt: then it has told Slack, and was killed while it said the rest."""
     return attempt is not None and attempt.verdict is not None and attempt.detail != KILLED
 
 
-async def _follow(task: Stopped, ending: Ending, doors: Doors, *, known: bool) -> Answer | None:
+async def _follow(task: Stopped, ending: Ending, run: RunView | None, doors: Doors, *, known: bool) -> Answer | None:
     """Give back the task's room under the caps, then start the run again by itself, once for this task."""
     launch = await doors.books.launches.released(task.started_by, ending.verdict, task.arn) if task.started_by else None
-    request = _request(task, launch)
-    if not (ending.restart and known and request):
+    if not (ending.restart and known):
+        return None
+    if run is not None and _later(run, task):
+        return Known(run.run_id, run.status)
+    try:
+        request = _request(task, launch)
+    except Faults as faults:
+        return Refused(faults.faults)
+    if request is None:
         return None
     if doors.launch is None:
         return Refused(("LAUNCH_CLUSTER, LAUNCH_SUBNETS and LAUNCH_SECURITY_GROUPS are not set",))
@@ -106,6 +123,11 @@ async def _follow(task: Stopped, ending: Ending, doors: Doors, *, known: bool) -
     if launch is None and not isinstance(answer, (Full, Unplaced)):
         await doors.books.marks.mark(f"restart/{task.arn}")
     return answer
+
+
+def _of_pipeline(task: Stopped) -> bool:
+    """Tell whether a state machine has started it, and starts it again itself where that helps."""
+    return task.environment.get("TRIGGER") == "pipeline"
 
 
 async def _bury(task: Stopped, doors: Doors) -> None:
@@ -145,7 +167,7 @@ def _notice(task: Stopped, ending: Ending, run: RunView | None, again: Answer | 
         job=task.job,
         kind=f"{task.aside} {ending.verdict}" if task.aside else ending.verdict,
         sign="🔁" if started else "💀",
-        said=(f"{ending.why}.", f"{ending.safety}.", *_restarted(again)),
+        said=(*ending.sentences, *_restarted(again)),
         facts=facts(run),
         next_command=f"python -m worker runs show {started.launch.run_id}" if started else ending.next_command,
         links=task_links(task, doors.found, run),

@@ -41,9 +41,9 @@ class Teller:
             await self._mark(f"sns/{key}", notice.kind)
 
     async def post(self, notice: Notice, key: str) -> None:
-        """Post to Slack, at most once: it is marked as said before it is. Raises where the run store cannot mark it."""
+        """Post to Slack, at most once a key, whatever is known by then: it is marked as said before it is. Raises where it cannot be marked."""
         post = poster(self.found)
-        if post is not None and await self.marks.mark(f"slack/{key}", notice.kind):
+        if post is not None and await self.marks.mark(f"slack/{key}"):
             await deliver(post, notice_message(notice, self.mask), _SLACK_S, self.mask)
 
     async def count(self, metric: Metric, tags: Mapping[str, str], name: str, at: datetime) -> None:

@@ -50,6 +50,4 @@ def task_links(task: Stopped, found: Settings, run: RunView | None) -> dict[str,
     region = task.arn.split(":")[3] if task.arn.count(":") >= 3 else found.aws_region
     stream = firelens_stream(found.log_stream_prefix or "worker/", WORKER, task.arn)
     links = {"Logs": log_url(found.log_group or f"/ecs/{task.job}", stream, region)} if region else {}
-    if found.console_url and run is not None:
-        links["Run"] = f"{found.console_url.rstrip('/')}/admin/runs/{run.run_id}"
-    return links
+    return links | (found.run_page(run.run_id) if run is not None else {})

@@ -38,7 +38,10 @@ _log = logging.getLogger("worker.metrics")
 
 
 class EmfReporter(Reporter):
-    """Log the attempt's figures as metrics; a trial (dry run, bounded number of records) or a replay counts for none."""
+    """Log the attempt's figures as metrics; a trial (dry run, bounded number of records) or a replay counts for none.
+
+    A run of a part of the scope is no success, as for the auditor: it does not stand for the whole run that did not come.
+    """
 
     def __init__(self, env: str | None = None) -> None:
         self._env = env
@@ -102,7 +105,7 @@ def _usual(summary: Summary) -> float | None:
 def _values(summary: Summary) -> dict[str, int | float]:
     tally = summary.tally
     return {
-        "Succeeded": int(summary.verdict is Verdict.SUCCEEDED),
+        "Succeeded": int(summary.verdict is Verdict.SUCCEEDED and not summary.start.scope),
         "Duration": summary.duration_s,
         "RecordsRead": tally.read,
         "RecordsDone": tally.done,

@@ -1,17 +1,24 @@
 """Read the run store: a run with its attempts, the holder of a lease, the latest runs."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
+import asyncpg
 import msgspec
 
-from worker.database import Link
+from worker.database import Link, is_refused, said, where
+from worker.errors import Faults
 from worker.runs import PENDING, RUNNING, WHOLE, AttemptView, LetterView, Place, RunPage, RunView, own_tallies
 from worker.shards import total
 from worker.store.texts import json
 from worker.tally import Tally
 from worker.verdict import Verdict
+
+_NOT_MADE = ("3F000", "42P01", "42703")
+"""SQLSTATEs of a schema, table or column that is not there: no migration, or an older one."""
 
 
 class RunReader:
@@ -20,9 +27,24 @@ class RunReader:
     def __init__(self, link: Link) -> None:
         self._link = link
 
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
+        """Lend the connection; raises Faults where the schema is not there, or may not be read."""
+        async with self._link.using() as connection:
+            try:
+                yield connection
+            except asyncpg.PostgresError as error:
+                if error.sqlstate in _NOT_MADE:
+                    raise Faults(
+                        [f"the run store's schema is not there: run python -m worker migrate ({said(error)})"]
+                    ) from error
+                if is_refused(error):
+                    raise Faults([f"database {where(self._link.url)} refuses the run store: {said(error)}"]) from error
+                raise
+
     async def find(self, run_id: str) -> RunView | None:
         """Give a run with all its attempts; None where there is none of that name."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             row = await connection.fetchrow(f"{_RUNS} WHERE r.run_id = $1", run_id)
             attempts = await connection.fetch(_ATTEMPTS, run_id) if row else []
             parts = await connection.fetch(f"{_RUNS} WHERE r.parent = $1 ORDER BY r.shard", run_id) if row else []
@@ -32,13 +54,13 @@ class RunReader:
 
     async def scope_hash(self, run_id: str) -> str | None:
         """Give what tells a run's scope from another, secret fields included: nothing to be shown."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             found: str | None = await connection.fetchval(_SCOPE_HASH, run_id)
         return found
 
     async def holder(self, lease: str) -> RunView | None:
         """Give the run that holds this lease now: what `lease_of` names."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             row = await connection.fetchrow(f"{_RUNS} WHERE r.lease = $1 AND r.lease_until > now()", lease)
         return _run(row) if row else None
 
@@ -48,46 +70,37 @@ class RunReader:
 
     async def page(self, job: str | None, status: str | None, before: Place | None, limit: int) -> RunPage:
         """Give the next runs before a place (None: the latest), of one job or of all, in one status or in any."""
-        # Each condition stands there only where it is asked for: the plan is made for what is asked.
-        conditions = ["r.parent IS NULL"]
-        arguments: list[Any] = [limit]
-        for condition, values in (
-            ("r.job = {}", job and [job]),
-            (_IN_STATUS, status and [_stored(status), status]),
-            ("(r.created_at, r.run_id) < ({}, {})", before),
-        ):
-            if values:
-                numbers = range(len(arguments) + 1, len(arguments) + 1 + len(values))
-                conditions.append(condition.format(*(f"${number}" for number in numbers)))
-                arguments += values
-        where = f"WHERE {' AND '.join(conditions)} ORDER BY r.created_at DESC, r.run_id DESC LIMIT $1"
-        async with self._link.using() as connection:
-            rows = await connection.fetch(f"{_RUNS} {where}", *arguments)
+        # One status a query, and each condition only where it is asked for: so an index has the rows in their order, however many there are.
+        queries = [_page(job, stored, status, before, limit) for stored in _stored(status)]
+        async with self._asking() as connection:
+            # Prepared anew: a plan kept for any status reads past all runs for those in a rare one.
+            found = [await (await connection.prepare(query)).fetch(*arguments) for query, arguments in queries]
+        rows = sorted(chain(*found), key=lambda row: row["created_at"], reverse=True)[:limit]
         runs = [_run(row) for row in rows]
         return RunPage(runs, Place(runs[-1].created_at, runs[-1].run_id) if len(runs) == limit else None)
 
     async def latest_unfinished(self, job: str) -> RunView | None:
         """Give the job's latest run that was begun and has not succeeded; whether somebody works on it shows when it is claimed."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             row = await connection.fetchrow(f"{_RUNS} {_UNFINISHED}", job)
         return _run(row) if row else None
 
     async def by_task(self, job: str, task_arn: str) -> RunView | None:
         """Give the job's run whose last attempt is that task's, with all its attempts; among the latest hundred."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             run_id = await connection.fetchval(_BY_TASK, job, task_arn)
         return await self.find(run_id) if run_id else None
 
     async def succeeded(self, job: str, since: datetime) -> RunView | None:
         """Give the run of the whole job that succeeded last, of those that were begun since then."""
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             row = await connection.fetchrow(f"{_RUNS} {_SUCCEEDED}", job, WHOLE, since)
         return _run(row) if row else None
 
     async def dead_letters(self, run_id: str, limit: int, after: list[Any] | None = None) -> list[LetterView]:
         """Give a run's failed records in the order of their keys, those behind a key."""
         behind = None if after is None else json(after)
-        async with self._link.using() as connection:
+        async with self._asking() as connection:
             rows = await connection.fetch(_LETTERS, run_id, limit, behind)
         return [LetterView(**{**dict(row), "key": msgspec.json.decode(row["key"])}) for row in rows]
 
@@ -108,7 +121,7 @@ FROM worker.runs r LEFT JOIN worker.attempts a ON a.run_id = r.run_id AND a.numb
 _SCOPE_HASH = "SELECT scope_hash FROM worker.runs WHERE run_id = $1"
 
 # The first part is what the index by status has, the second how it is shown.
-_IN_STATUS = "r.status = ANY ({}) AND CASE WHEN r.lease_until < now() THEN 'interrupted' ELSE r.status END = {}"
+_IN_STATUS = "r.status = {} AND CASE WHEN r.lease_until < now() THEN 'interrupted' ELSE r.status END = {}"
 
 _UNFINISHED = """
 WHERE r.parent IS NULL AND r.job = $1 AND r.mode = 'run' AND r.status <> 'succeeded' AND r.attempt > 0
@@ -132,7 +145,26 @@ SELECT number, started_at, ended_at, verdict, exit_code, detail, task_arn, host,
 FROM worker.attempts WHERE run_id = $1 ORDER BY number"""
 
 
-def _stored(status: str) -> list[str]:
+def _page(
+    job: str | None, stored: str | None, shown: str | None, before: Place | None, limit: int
+) -> tuple[str, list[Any]]:
+    """Write the query of a page, and its arguments."""
+    conditions = ["r.parent IS NULL"]
+    arguments: list[Any] = [limit]
+    for condition, values in (
+        ("r.job = {}", job and [job]),
+        (_IN_STATUS, stored and [stored, shown]),
+        ("(r.created_at, r.run_id) < ({}, {})", before),
+    ):
+        if values:
+            numbers = range(len(arguments) + 1, len(arguments) + 1 + len(values))
+            conditions.append(condition.format(*(f"${number}" for number in numbers)))
+            arguments += values
+    query = f"{_RUNS} WHERE {' AND '.join(conditions)} ORDER BY r.created_at DESC, r.run_id DESC LIMIT $1"
+    return query, arguments
+
+
+def _stored(status: str | None) -> list[str | None]:
     """Give what a shown status may be in the table: a killed run is not told that it was interrupted."""
     return [status, RUNNING] if status == Verdict.INTERRUPTED.word else [status]
 

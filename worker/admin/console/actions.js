@@ -1,6 +1,6 @@
 // What can be done to a run: stop it, go on with it, start it again.
 
-import { post, run as runPath } from "./api.js"
+import { may, post, run as runPath } from "./api.js"
 import { confirm } from "./confirm.js"
 import { h } from "./dom.js"
 import { input } from "./fields.js"
@@ -17,9 +17,9 @@ const RESUME = { verb: "Go on", path: "resume", told: "It goes on after its last
 export function actions(run, job, ask) {
   const button = (what, style) => h("button", { type: "button", class: style, "data-focus": what.path, onclick: () => act(run, job, what, ask) }, `${what.verb} …`)
   return h("p", { class: "row" },
-    live(run) && button(STOP, "strong"),
-    !run.dry_run && GOES_ON.includes(run.status) && button(RESUME),
-    h("a", { class: "button", href: `#/start/${encodeURIComponent(run.job)}`, "data-focus": "another" }, "Start another …"))
+    live(run) && may("stop", run.job) && button(STOP, "strong"),
+    !run.dry_run && may("start", run.job) && GOES_ON.includes(run.status) && button(RESUME),
+    may("start", run.job) && h("a", { class: "button", href: `#/start/${encodeURIComponent(run.job)}`, "data-focus": "another" }, "Start another …"))
 }
 
 export async function act(run, job, { verb, path, told }, ask) {

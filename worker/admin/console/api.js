@@ -4,6 +4,7 @@ import { decode, encode } from "./json.js"
 
 const BASE = new URL("../admin/", document.baseURI)
 let token = ""
+let rights = null
 
 export class Problem extends Error {
   constructor(status, document = {}) {
@@ -17,7 +18,14 @@ export class Problem extends Error {
 // The server, or its run store, does not answer now: worth asking again.
 export class Away extends Problem {}
 
-export const remember = (text) => { token = text }
+export function remember(text) {
+  token = text
+  rights = null
+}
+
+// What the token may do, by the server's word: what it may not is not offered, and refused if it is asked for all the same.
+export const allow = (names) => { rights = names }
+export const may = (action, job) => rights === null || rights.includes(`${action}:${job}`) || rights.includes(`${action}:*`)
 
 export async function get(path, query = {}, signal = undefined) {
   const url = new URL(path, BASE)

@@ -1,6 +1,6 @@
 // The first page: every job with its last runs, what comes next, and what goes on now.
 
-import { get, run as runPath } from "./api.js"
+import { get, may, run as runPath } from "./api.js"
 import { facts, h, redraw } from "./dom.js"
 import { problem } from "./problem.js"
 import { poll } from "./poll.js"
@@ -12,18 +12,18 @@ import { ago, counts, duration, live, mark, kind, time } from "./words.js"
 
 export function jobsPage(main, _, signal) {
   const list = h("div", { class: "jobs" }, h("p", { class: "hint" }, "Loading…"))
-  main.replaceChildren(h("h1", {}, "Jobs"), list, legend())
+  const below = h("div")
+  main.replaceChildren(h("h1", {}, "Jobs"), list, below)
   const rows = new Map()
 
   async function ask() {
-    const { jobs, token } = await get("jobs", {}, signal)
+    const { jobs } = await get("jobs", {}, signal)
     const going = jobs.flatMap((job) => job.runs.filter(live).slice(0, 1))
     const found = await Promise.all(going.map((run) => get(runPath(run.run_id), {}, signal)))
-    return { jobs, token, going: new Map(found.map((run) => [run.job, run])) }
+    return { jobs, going: new Map(found.map((run) => [run.job, run])) }
   }
 
-  function show({ jobs, token, going }) {
-    if (token) document.getElementById("who").textContent = token.name
+  function show({ jobs, going }) {
     if (!jobs.length) return list.replaceChildren(h("p", { class: "hint" }, "There are no jobs: python -m worker new writes one."))
     if ([...rows.keys()].join() !== jobs.map((job) => job.name).join()) {
       rows.clear()
@@ -32,10 +32,14 @@ export function jobsPage(main, _, signal) {
     }
     for (const job of jobs) rows.get(job.name).show(job, going.get(job.name))
     for (const run of going.values()) sample(run)
+    redraw(below, jobs.some((job) => job.runs.length), (any) => (any ? legend() : null))
     announce([...going.values()].map(milestone).join(", "))
   }
 
-  poll(ask, show, (error) => list.replaceChildren(problem(error)), signal)
+  poll(ask, show, (error) => {
+    list.replaceChildren(problem(error))
+    below.replaceChildren()
+  }, signal)
 }
 
 function row() {
@@ -56,16 +60,24 @@ function about(job) {
   const name = encodeURIComponent(job.name)
   return [
     h("h2", {}, h("a", { href: `#/runs?job=${name}`, "data-focus": `${job.name} runs` }, job.name)),
-    h("a", { class: "button", href: `#/start/${name}`, "data-focus": `${job.name} start`, "aria-label": `Start ${job.name} …` }, "Start …"),
+    may("start", job.name) && h("a", { class: "button", href: `#/start/${name}`, "data-focus": `${job.name} start`, "aria-label": `Start ${job.name} …` }, "Start …"),
     h("p", { class: "purpose" }, job.purpose),
-    facts([["Schedule", said(job.schedule)], ["Next", job.next && `${ago(job.next)}, ${time(job.next)}`]]),
+    facts([["Schedule", said(job.schedule)], ["Next", job.schedule && next(job.next)]]),
     job.missing?.length ? h("p", { class: "fault" }, `This server lacks ${job.missing.join(", ")}: it cannot be started here.`) : null,
   ]
 }
 
 function said(schedule) {
   if (!schedule) return "by events or by hand"
-  return schedule.zone && schedule.zone !== "UTC" ? `${schedule.text}, ${schedule.zone}` : schedule.text
+  const words = schedule.text.replace(/^rate\((?:1 )?(.*)\)$/, "every $1")
+  return schedule.zone && schedule.zone !== "UTC" ? `${words}, ${schedule.zone}` : words
+}
+
+// An interval is counted from the last scheduled run: one that should have come and did not shows here first.
+function next(at) {
+  if (!at) return h("span", { class: "hint" }, "no scheduled run seen yet")
+  const late = (Date.now() - new Date(at)) / 1000
+  return late < 60 ? `${late > 0 ? "now" : ago(at)}, ${time(at)}` : h("span", { class: "status paused" }, `was due ${ago(at)}, ${time(at)}`)
 }
 
 function going(run) {

@@ -1,12 +1,12 @@
 // A run's dead letters: the records that failed, a page at a time, and their replay.
 
 import { act } from "./actions.js"
-import { get, run as runPath } from "./api.js"
+import { get, may, run as runPath } from "./api.js"
 import { h, redraw, table } from "./dom.js"
 import { problem } from "./problem.js"
 import { count, live, plural, text, time } from "./words.js"
 
-const HEADS = [["Key"], ["Type"], ["Message"], ["Tries", "right"], ["Last"]]
+const HEADS = [["Key", "key"], ["Type"], ["Message"], ["Tries", "right"], ["Last"]]
 const PAGE = 50
 
 // Asked for when the count of failed records changes, not with each poll.
@@ -32,7 +32,7 @@ export function letters(node, signal) {
 function draw(node, told, page) {
   const { run } = told
   redraw(node, [page, run.status], () => [
-    h("div", { class: "row spread" }, h("h2", {}, "Dead letters"), !live(run) && !run.dry_run && page.letters.length ? replay(told) : null),
+    h("div", { class: "row spread" }, h("h2", {}, "Dead letters"), !live(run) && !run.dry_run && may("replay", run.job) && page.letters.length ? replay(told) : null),
     page.letters.length ? table("Dead letters", HEADS, page.letters.map(cells)) : h("p", { class: "hint" }, "None are kept: a dry run keeps none."),
     page.next ? h("button", { type: "button", "data-focus": "letters", onclick: () => more(node, told, page) }, "More of them") : null,
   ])

@@ -28,10 +28,19 @@ function show() {
   if (!found) return location.replace("#/")
   const [match, page, title] = found
   frame(path)
-  const name = match[1] === undefined ? undefined : decodeURIComponent(match[1])
+  const name = match[1] === undefined ? undefined : decoded(match[1])
   document.title = `${name ?? title} · Batch jobs`
   main.replaceChildren()
   page(main, { name, query: new URLSearchParams(query) }, leaving.signal)
+}
+
+// An address that somebody has cut short is looked up as it is.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 function frame(path) {
@@ -54,8 +63,9 @@ function ask(why = "") {
   tokenPage(main, why, enter)
 }
 
-function enter() {
+function enter(name) {
   inside = true
+  document.getElementById("who").textContent = name
   show()
 }
 

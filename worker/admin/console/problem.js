@@ -3,7 +3,7 @@
 import { h } from "./dom.js"
 
 const ADVICE = {
-  403: "This token may not do that: ask who made it for one that may, or use another.",
+  403: "Ask who made it for one that may, or leave and use another.",
   404: "It may have been pruned, or the address is wrong.",
   409: "",
   429: "Wait a moment, then try again.",

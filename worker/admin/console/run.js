@@ -8,7 +8,7 @@ import { letters } from "./letters.js"
 import { poll } from "./poll.js"
 import { problem } from "./problem.js"
 import { milestone, progress, reach, tallyOf } from "./progress.js"
-import { sample, series } from "./samples.js"
+import { sample, series, told } from "./samples.js"
 import { announce } from "./say.js"
 import { slack } from "./slack.js"
 import { count, counts, duration, finished, kind, live, mark, rate, scope, skips, text, time } from "./words.js"
@@ -23,11 +23,9 @@ export function runPage(main, { name }, signal) {
   parts.head.append(h("h1", {}, name), h("p", { class: "hint" }, "Loading…"))
   main.replaceChildren(...Object.values(parts))
   const job = name.split(":")[0]
-  let [known, limit] = [null, null]
+  let known = null
   get("jobs", {}, signal).then(({ jobs }) => {
     known = jobs.find((each) => each.name === job)
-    const rateOf = known?.limits?.rate
-    limit = rateOf ? rateOf.count / rateOf.per : null
     ask()
   }, () => {})
   const dead = letters(parts.dead, signal)
@@ -39,11 +37,12 @@ export function runPage(main, { name }, signal) {
     redraw(parts.doing, [run.status, run.tally?.failed, run.dry_run, known?.max_affected], () => actions(run, known, ask))
     redraw(parts.going, live(run) ? [run.live, run.tally, Date.now()] : null, () => (live(run) ? progress(run) : null))
     redraw(parts.figures, [run.tally, run.live, run.duration_s, run.cursor], () => figures(run))
-    redraw(parts.plot, [live(run) ? Date.now() : run.attempts, limit, parts.plot.clientWidth], () => plot(run, limit, parts.plot.clientWidth))
+    redraw(parts.plot, [live(run) ? Date.now() : run.attempts, run.series, parts.plot.clientWidth], () => plot(run, parts.plot.clientWidth))
     redraw(parts.attempts, run.attempts, () => run.attempts?.length && titled("Attempts", table("Attempts", ATTEMPTS, run.attempts.map(attempt))))
     redraw(parts.shards, [run.parts, run.shards], () => run.parts?.length
       && titled(`Shards: ${run.parts.length} of ${run.shards} have begun`, table("Shards", SHARDS, run.parts.map(shard))))
-    redraw(parts.errors, run.errors ?? [], () => run.errors?.length && titled("Errors by group", table("Errors by group", ERRORS, run.errors.map(group))))
+    redraw(parts.errors, [run.errors, live(run)], () => run.errors?.length
+      && titled("Errors by group", table("Errors by group", ERRORS, run.errors.map((each) => group(each, live(run))))))
     dead.show(run, () => known, ask)
     redraw(parts.summary, run.slack ?? [], () => run.slack?.length && titled("Summary, as Slack shows it", slack(run.slack)))
     redraw(parts.more, [run.cursor, run.source, run.exit_code, run.created_at, run.ended_at], () => more(run))
@@ -77,13 +76,13 @@ function figures(run) {
   return facts(told.filter((each) => each && each[1]))
 }
 
-// What this page has seen of a live run; of one that is over, the mean rate of each attempt.
-function plot(run, limit, width) {
-  const seen = series(run.run_id)
-  const points = seen.length > 2 ? seen : means(run)
-  if (points.length < 2) return live(run) ? h("p", { class: "hint" }, "Rates over time are drawn while you look.") : null
-  const title = seen.length > 2 ? "Rates over time" : "Rates over time, the mean of each attempt"
-  return titled(title, chart(points, limit, Math.max(280, width)))
+// What its process has told the server; of a run elsewhere what this page has seen; else the mean rate of each attempt.
+function plot(run, width) {
+  const seen = run.series?.length > 2 ? told(run.series) : series(run.run_id)
+  const points = seen.length > 1 ? seen : means(run)
+  if (points.length < 2) return live(run) ? h("p", { class: "hint" }, "Rates over time are drawn from here on, while you look.") : null
+  const title = seen.length > 1 ? "Rates over time" : "Rates over time, the mean of each attempt"
+  return titled(title, chart(points, run.limit, Math.max(280, width)))
 }
 
 function means(run) {
@@ -110,7 +109,8 @@ function shard(part) {
     count(part.attempt), duration(part.duration_s), counts(part.tally)]
 }
 
-const group = (each) => [count(each.count), each.type, h("span", { class: "message" }, each.message), h("code", {}, text(each.sample_key))]
+// A live run says how many there are at 1, 10, 100 …
+const group = (each, going) => [`${going ? "≥ " : ""}${count(each.count)}`, each.type, h("span", { class: "message" }, each.message), h("code", {}, text(each.sample_key))]
 
 function more(run) {
   return titled("More", facts([

@@ -1,6 +1,6 @@
 // The list of runs, newest first: of all jobs or one, of any end or one, page by page.
 
-import { get } from "./api.js"
+import { get, may } from "./api.js"
 import { h, redraw, table } from "./dom.js"
 import { poll } from "./poll.js"
 import { problem } from "./problem.js"
@@ -14,7 +14,7 @@ export function runsPage(main, { query }, signal) {
   const list = h("div", {}, h("p", { class: "hint" }, "Loading…"))
   const older = h("p", { class: "row" })
   const head = h("div", { class: "row spread" }, h("h1", {}, asked.job ? `Runs of ${asked.job}` : "Runs"))
-  if (asked.job) head.append(h("a", { class: "button", href: `#/start/${encodeURIComponent(asked.job)}` }, "Start …"))
+  if (asked.job && may("start", asked.job)) head.append(h("a", { class: "button", href: `#/start/${encodeURIComponent(asked.job)}` }, "Start …"))
   const filters = h("form", { class: "row filters", onsubmit: (event) => event.preventDefault() })
   main.replaceChildren(head, filters, list, older)
   choices(filters, asked, signal)
@@ -31,7 +31,7 @@ export function runsPage(main, { query }, signal) {
 
   function draw() {
     const runs = pages.flatMap((page) => page.runs)
-    redraw(list, runs, () => (runs.length ? table("Runs", HEADS, runs.map(cells)) : h("p", { class: "hint" }, "No runs like that yet.")))
+    redraw(list, runs, () => (runs.length ? table("Runs", HEADS, runs.map(cells)) : h("p", { class: "hint" }, asked.job || asked.status ? "No runs like that yet." : "No runs yet: schedules start them, and so does Start … beside a job.")))
     const next = pages.at(-1).next
     redraw(older, next, () => (next ? h("button", { type: "button", onclick: () => more(next), "data-focus": "older" }, "Older runs") : null))
   }

@@ -30,6 +30,13 @@ export function rateOf(run_id) {
   return samples.length > 1 ? since(samples, samples.length - 1, "finished") : null
 }
 
+// The server's points in the form of ours.
+export function told(points) {
+  return points.slice(1).map((each, at) => ({
+    at: each.at, rate: each.rate, errors: Math.max(0, each.failed - points[at].failed) / Math.max(each.at - points[at].at, 0.001),
+  }))
+}
+
 export function series(run_id) {
   const samples = seen.get(run_id) ?? []
   return samples.slice(1).map((each, at) => ({

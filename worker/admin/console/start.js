@@ -11,7 +11,7 @@ import { sample } from "./samples.js"
 import { announce } from "./say.js"
 import { fields } from "./schema.js"
 import { slack } from "./slack.js"
-import { count, counts, kind, live, mark, plural, scope } from "./words.js"
+import { count, counts, kind, live, mark, plural, rate, scope } from "./words.js"
 
 const OPTIONS = [
   { name: "max_records", kind: "integer", minimum: 1, about: "end after that many records" },
@@ -126,7 +126,7 @@ function page(main, job, signal) {
 
 function limitsOf(job) {
   const per = job.limits?.rate
-  return facts([["Rate", per && `${count(per.count)} in ${per.per} s`], ["Concurrency", count(job.limits?.concurrency)], ["May change at most", job.max_affected == null ? "" : count(job.max_affected)]])
+  return facts([["Rate", per && (per.per === 1 ? rate(per.count) : `${count(per.count)} in ${per.per} s`)], ["Concurrency", count(job.limits?.concurrency)], ["May change at most", job.max_affected == null ? "" : count(job.max_affected)]])
 }
 
 function told(run) {

@@ -12,10 +12,11 @@ export function strip(job, runs) {
   if (!runs.length) return h("p", { class: "hint" }, "No runs yet.")
   const shown = runs.slice(0, MOST).reverse()
   const longest = Math.max(...shown.map((run) => run.duration_s || 0), 0.001)
-  const bars = shown.map((run, at) => bar(run, at, Math.max(3, (HEIGHT * (run.duration_s || 0)) / longest)))
+  const bars = shown.map((run, at) => bar(run, MOST - shown.length + at, Math.max(3, (HEIGHT * (run.duration_s || 0)) / longest)))
   bars.at(-1).setAttribute("tabindex", "0")
   return svg("svg", { class: "strip", width: MOST * STEP, height: HEIGHT + 16, role: "group", onkeydown: moved,
-    "aria-label": `The last ${shown.length} runs of ${job}, the latest at the right` }, bars)
+    "aria-label": `The last ${shown.length} runs of ${job}, the latest at the right` },
+    svg("line", { class: "grid", x1: 0, x2: MOST * STEP, y1: HEIGHT + 1.5, y2: HEIGHT + 1.5 }), bars)
 }
 
 function bar(run, at, height) {

@@ -1,8 +1,14 @@
 // Ask for the token, and try it.
 
-import { get, remember } from "./api.js"
+import { allow, get, remember } from "./api.js"
 import { h } from "./dom.js"
 import { notice } from "./say.js"
+
+// A 503 comes from behind the gate: the token was let in.
+const WHY = {
+  401: (message) => `Not let in: ${message}.`,
+  503: (message) => `The token is good, but ${message}. Try again in a moment.`,
+}
 
 export function tokenPage(main, why, done) {
   const input = h("input", { id: "token", type: "password", autocomplete: "off", required: true, spellcheck: "false",
@@ -16,20 +22,21 @@ export function tokenPage(main, why, done) {
     said.textContent = ""
     remember(input.value.trim())
     try {
-      await get("jobs")
+      const { token } = await get("jobs")
+      allow(token.rights)
       notice("")
-      done()
+      done(token.name)
     } catch (error) {
-      if (error.status === 403) return done() // what it may not see is said there
+      if (error.status === 403) return done("") // what it may not see is said there
       remember("")
-      said.textContent = error.status === 401 ? `Not let in: ${error.message}.` : `${error.message}. Try again.`
+      said.textContent = WHY[error.status]?.(error.message) ?? `Not now: ${error.message}.`
       button.disabled = false
       input.select()
     }
   }
 
   main.replaceChildren(h("form", { class: "token", onsubmit: tried },
-    h("h1", {}, "Who is there?"),
+    h("h1", {}, "Open with a token"),
     h("label", { for: "token" }, "Token"),
     h("div", { class: "row" }, input, button),
     said,

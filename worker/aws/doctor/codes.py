@@ -16,7 +16,9 @@ ESSENTIAL_SIDECAR = Code("essential-sidecar", "When it ends or is ill, ECS kills
 DEPENDS_ON_NOBODY = Code("depends-on-nobody", "ECS refuses a definition that waits for a container that is not there.")
 DEPENDS_ON_MISSING = Code("depends-on-missing", "It is stopped together with the worker, and its last words are lost.")
 DEPENDS_ON_HEALTH = Code("depends-on-health", "An ill sidecar keeps the run from starting.")
-STOP_TIMEOUT = Code("stop-timeout", "ECS gives 30 s unasked and at most 120: too few to finish, commit and report.")
+STOP_TIMEOUT = Code(
+    "stop-timeout", "ECS refuses more than 120 s, and gives 30 unasked: few to finish, commit and report."
+)
 STOP_TIMEOUT_UNTOLD = Code(
     "stop-timeout-untold", "The worker plans its stop by STOP_TIMEOUT: it is killed or gives up early."
 )
@@ -86,6 +88,9 @@ RETRY_AGE_OVER_INTERVAL = Code(
 )
 NO_RETRY_AGE = Code("no-retry-age", "Unsaid it is 24 h: a start of last night comes in the middle of the day.")
 NO_DEAD_LETTERS = Code("no-dead-letters", "A start or an event that could not be delivered is dropped in silence.")
+SCHEDULE_REFUSED = Code(
+    "schedule-refused", "EventBridge takes no such schedule: the release fails half-way, though cfn-lint said nothing."
+)
 SCHEDULE_DISAGREES = Code("schedule-disagrees", "It runs at other times than its author and the auditor expect.")
 RUN_KEY_NOT_GIVEN = Code(
     "run-key-not-given",
@@ -96,7 +101,7 @@ OVERRIDE_FOR_NOBODY = Code(
     "override-for-nobody", "RunTask refuses an override for a container that is not there: each start fails."
 )
 WILDCARD_ACTION = Code("wildcard-action", "A role may do more than anybody has thought of.")
-OPEN_TRUST = Code("open-trust", "Whoever has any AWS account may take the role, and all that it may do.")
+OPEN_TRUST = Code("open-trust", "Whoever has any AWS account may take the role, or read, fill or use what is there.")
 ALARM_TELLS_NOBODY = Code("alarm-tells-nobody", "It rings in a console that nobody looks at in the night.")
 WILDCARD_RESOURCE = Code("wildcard-resource", "A mistake in one job reaches everybody's data.")
 BLIND_RULE = Code(

@@ -12,6 +12,7 @@ from worker.aws.doctor.clocks import interval
 from worker.aws.doctor.finding import Finding
 from worker.aws.doctor.template import Resource, Template, either, mappings, says, texts
 from worker.job import Job
+from worker.schedule import Cron
 
 LONGEST_OVERRIDES = 8_192
 """Characters of `overrides` that RunTask takes, JSON punctuation included."""
@@ -19,6 +20,9 @@ LONGEST_OVERRIDES = 8_192
 _SCHEDULED_TIME = {"AWS::Scheduler::Schedule": "<aws.scheduler.scheduled-time>", "AWS::Events::Rule": "$.time"}
 _KEY_IN = re.compile(r'"(?:run_key"|name"\s*:\s*"RUN_KEY"\s*,\s*"value")\s*:\s*"([^"]*)"')
 """In a request to the launcher, or in an override; as text, for it is no JSON before its `<variables>` are filled in."""
+_ONCE_OR_RATE = re.compile(r"rate\([1-9]\d* (minute|hour|day)s?\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)")
+_CRON = re.compile(r"cron\((.+)\)")
+_SCOPE_IN = re.compile(r'"(?:scope|scope_ref|name"\s*:\s*"(?:JOB_\w+|SCOPE_REF))"')
 _JOB_IN = re.compile(r'"job"\s*:\s*"([^"]+)"')
 
 
@@ -40,6 +44,11 @@ class Delivery(NamedTuple):
         return "EcsParameters" in self.target or any(_JOB_IN.search(text) for text in self.inputs)
 
     @property
+    def starts_the_whole(self) -> bool:
+        """Tell whether it starts a job in its whole scope: what the job's own schedule is about."""
+        return self.starts_a_job and not any(_SCOPE_IN.search(text) for text in self.inputs)
+
+    @property
     def transformers(self) -> list[dict[str, Any]]:
         """Give what makes its input of the event."""
         return [one for one, _ in mappings(self.target.get("InputTransformer"))]
@@ -58,6 +67,29 @@ def deliveries(template: Template) -> Iterator[Delivery]:
         name = "Target" if resource.type == "AWS::Scheduler::Schedule" else "Targets"
         for target, path in mappings(resource.properties.get(name), resource.place(name)):
             yield Delivery(resource, target, path)
+
+
+def refused_schedules(template: Template) -> Iterator[Finding]:
+    """Say which schedules EventBridge would not take, as far as they are known."""
+    for resource in template.of_type(*_SCHEDULED_TIME):
+        if refusal := _refusal(template, resource):
+            path = resource.place("ScheduleExpression")
+            yield codes.SCHEDULE_REFUSED.at(path, refusal, "ScheduleExpression: rate(1 hour), or cron(0 2 * * ? *)")
+
+
+def _refusal(template: Template, resource: Resource) -> str | None:
+    """Say why EventBridge would not take a schedule; None where it would, or where nobody knows yet."""
+    said = template.text(resource.properties.get("ScheduleExpression"))
+    zone = template.text(resource.properties.get("ScheduleExpressionTimezone", "UTC")) or "UTC"
+    if said is None or "${" in said or _ONCE_OR_RATE.fullmatch(said):
+        return None
+    if (fields := _CRON.fullmatch(said)) is None:
+        return f"is {said!r}, which is neither a rate nor a cron expression"
+    try:
+        Cron(fields[1], zone)
+    except ValueError as error:
+        return f"is {said!r}: {error}"
+    return None
 
 
 def undelivered(template: Template) -> Iterator[Finding]:
@@ -114,7 +146,7 @@ def ill_timed(template: Template, job: type[Job[Any]]) -> Iterator[Finding]:
     """Say where a job's schedule in a stack is not what the job says, or its starts pile up."""
     for delivery in deliveries(template):
         standing = delivery.scheduled and template.stands(delivery.resource)
-        if standing and delivery.starts_a_job and job.name in _started(template, delivery):
+        if standing and delivery.starts_the_whole and job.name in _started(template, delivery):
             yield from _schedule(template, delivery.resource, job)
             yield from _retry_age(template, delivery, job)
 
@@ -134,7 +166,7 @@ def _schedule(template: Template, resource: Resource, job: type[Job[Any]]) -> It
     expression = template.text(
         resource.properties["ScheduleExpression"], defaults=False
     )  # a default is nobody's schedule
-    if expression is None:
+    if expression is None or _refusal(template, resource):
         return
     zone = template.text(resource.properties.get("ScheduleExpressionTimezone", "UTC")) or "UTC"
     said = f"{expression} {zone}" if expression.startswith("cron") else expression

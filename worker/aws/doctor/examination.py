@@ -10,7 +10,7 @@ from worker.aws.definition import Definition
 from worker.aws.definition_faults import findings
 from worker.aws.doctor import codes
 from worker.aws.doctor.around import oversights, too_eager
-from worker.aws.doctor.delivery import ill_timed, undelivered
+from worker.aws.doctor.delivery import ill_timed, refused_schedules, undelivered
 from worker.aws.doctor.finding import Finding
 from worker.aws.doctor.fit import misfits
 from worker.aws.doctor.functions import weaknesses
@@ -19,7 +19,7 @@ from worker.aws.doctor.rights import excesses
 from worker.aws.doctor.surroundings import refused, untunable
 from worker.aws.doctor.template import Template
 from worker.aws.stack_parameters import parameters
-from worker.aws.task_definition import fill, variables
+from worker.aws.task_definition import RELEASED, fill, variables
 from worker.errors import Faults
 from worker.job import Job
 
@@ -33,6 +33,8 @@ class Project:
     definitions: Mapping[str, str]
     """The texts of the task definitions, by the names of their files."""
     stacks: Iterable[Template] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Of files of stacks that are none, what is wrong with them."""
     values: Mapping[str, str] | None = None
     """Of the definitions' variables and the stacks' parameters; None where nobody has named them yet."""
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -99,7 +101,7 @@ def _definition(project: Project, name: str) -> tuple[Definition | None, list[Fi
 
 def _unfilled(project: Project, text: str) -> Iterator[Finding]:
     for name in variables(text) if project.values is not None else ():
-        if not project.values or not project.values.get(name):
+        if name not in RELEASED and not (project.values or {}).get(name):
             yield codes.VARIABLE_WITHOUT_VALUE.at(f"${{{name}}}", "has no value", f"{name}=…")
 
 
@@ -110,8 +112,11 @@ def _derived(job: Any) -> dict[str, str]:
 
 
 def _stacks(project: Project) -> Iterator[Finding]:
+    for file, wrong in project.unreadable.items():
+        yield from _in(file, [codes.MALFORMED.at("", wrong, "correct it there; cfn-lint says the same in more words")])
     for stack in _given(project):
-        yield from _in(stack.file, [*undelivered(stack), *excesses(stack), *oversights(stack), *weaknesses(stack)])
+        checks = (refused_schedules, undelivered, excesses, oversights, weaknesses)
+        yield from _in(stack.file, (finding for check in checks for finding in check(stack)))
 
 
 def _given(project: Project) -> Iterator[Template]:

@@ -1,4 +1,4 @@
-"""Find what a stack's roles may do beyond what anybody has thought of."""
+"""Find what a stack's roles may do beyond what anybody has thought of, and who may use what is in it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,17 +34,31 @@ _WITHOUT_RESOURCE = {
 }
 """Actions that can be allowed on `*` alone, or that Lambda asks for so (Service Authorization Reference)."""
 
-_ALL_OF_A_KIND = re.compile(r"([a-z-]+[:/])?\*")
+_TRUSTS = {
+    "AWS::IAM::Role": ("AssumeRolePolicyDocument",),
+    "AWS::KMS::Key": ("KeyPolicy",),
+    "AWS::S3::BucketPolicy": ("PolicyDocument",),
+    "AWS::SNS::TopicPolicy": ("PolicyDocument",),
+    "AWS::SQS::QueuePolicy": ("PolicyDocument",),
+}
+"""What says of a resource who may use it."""
+
+_BOUNDS = {kind: "Condition" for kind in _TRUSTS if kind != "AWS::IAM::Role"}
+"""What bounds everybody to somebody; of a role nothing does that one would want to rely on."""
+
+_ALL_OF_A_KIND = re.compile(r"(([a-z-]+|\*)[:/])?\*")
 _MUCH = ("AdministratorAccess", "PowerUserAccess", "FullAccess")
 
 
 def excesses(template: Template) -> Iterator[Finding]:
     """Say where a role is allowed too much."""
+    for resource in template.resources:
+        for name in _TRUSTS.get(resource.type, ()):
+            for trust, _ in mappings(resource.properties.get(name)):
+                yield from _trust(trust, resource.place(name), bounded_by=_BOUNDS.get(resource.type))
     for resource in template.of_type(
         "AWS::IAM::Role", "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"
     ):
-        for trust, _ in mappings(resource.properties.get("AssumeRolePolicyDocument")):
-            yield from _trust(trust, resource.place("AssumeRolePolicyDocument"))
         if "PolicyDocument" in resource.properties:
             yield from _document(resource.properties["PolicyDocument"], resource.place("PolicyDocument"))
         for policy, path in mappings(resource.properties.get("Policies"), resource.place("Policies")):
@@ -57,10 +71,14 @@ def excesses(template: Template) -> Iterator[Finding]:
                 )
 
 
-def _trust(document: Mapping[str, Any], path: str) -> Iterator[Finding]:
+def _trust(document: Mapping[str, Any], path: str, *, bounded_by: str | None) -> Iterator[Finding]:
     for statement, where in mappings(document.get("Statement"), f"{path}.Statement"):
-        if statement.get("Effect") == "Allow" and "*" in texts(statement.get("Principal")):
-            line = "Principal: {Service: ecs-tasks.amazonaws.com}"
+        if statement.get("Effect") != "Allow":
+            continue
+        line = "Principal: {Service: …}, whom it is there for, or a Condition on aws:SourceAccount"
+        if "NotPrincipal" in statement:
+            yield codes.OPEN_TRUST.at(f"{where}.NotPrincipal", "is everybody else", line)
+        elif "*" in texts(statement.get("Principal")) and bounded_by not in statement:
             yield codes.OPEN_TRUST.at(f"{where}.Principal", "is everybody", line)
 
 
@@ -77,6 +95,7 @@ def _statement(statement: Mapping[str, Any], path: str) -> Iterator[Finding]:
         yield codes.WILDCARD_ACTION.at(f"{path}.Action", f"allows {', '.join(broad)}", "name the actions that are used")
     resources = [_text(resource) for resource, _ in either(statement.get("Resource", []))]
     wide = [resource for resource in resources if _ALL_OF_A_KIND.fullmatch(_last(resource))]
+    wide += ["all but a few (NotResource)"] if "NotResource" in statement else []
     bounded = "Condition" in statement and "iam:PassRole" not in actions  # to whom it is passed says not which
     if wide and not bounded and not set(actions) <= _WITHOUT_RESOURCE:
         what = f"allows {', '.join(actions)} on {', '.join(wide)}"
@@ -90,4 +109,6 @@ def _text(node: Any) -> str:
 def _last(arn: str) -> str:
     """Give what an ARN says of the resource: after its fifth colon, where it has so many, pseudo parameters' own aside."""
     parts = re.sub(r"\$\{[^}]*\}", "x", arn).split(":", 5)
+    if parts[2:3] == ["s3"] and not parts[-1].startswith("*"):
+        return ""  # what is before the slash is no kind, but one bucket
     return parts[-1] if len(parts) == 6 or arn == "*" else ""

@@ -100,11 +100,11 @@ class Template:
 
 
 def read(file: str, text: str) -> Template:
-    """Parse a template. Raises Faults where it is none, or where PyYAML is not installed."""
+    """Parse a template. Raises ValueError where it is none, Faults where PyYAML is not installed."""
     try:
-        written = msgspec.convert(_parsed(file, text), _Written)
+        written = msgspec.convert(_parsed(text), _Written)
     except msgspec.ValidationError as error:
-        raise Faults([f"{file} is no CloudFormation template: {error}"]) from error
+        raise ValueError(f"is no CloudFormation template: {error}") from error
     resources = (Resource(name, one.type, one.properties, one.condition) for name, one in written.resources.items())
     defaults = {name: str(one.default) for name, one in written.parameters.items()}
     return Template(file, tuple(resources), written.conditions, defaults, {})
@@ -150,7 +150,7 @@ def texts(node: Any) -> Iterator[str]:
             yield from texts(value)
 
 
-def _parsed(file: str, text: str) -> Any:
+def _parsed(text: str) -> Any:
     try:
         import yaml
     except ImportError as error:
@@ -177,4 +177,4 @@ def _parsed(file: str, text: str) -> Any:
     try:
         return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
-        raise Faults([f"{file} is no YAML: {' '.join(str(error).split())}"]) from error
+        raise ValueError(f"is no YAML: {' '.join(str(error).split())}") from error
