@@ -118,7 +118,7 @@ class Engine:
             in_hand=lambda: [slot.taken for slot in self._slots if slot.taken is not None],
             complete=lambda: self.complete,
             finishes=job.finish is not None,
-            begun=self._commit_begun,
+            writing=self._commit_writes,
             ended=self._check_budget,  # what `write` refused has failed after all
             patiently=self._patiently,
             reporter=reporter,
@@ -394,14 +394,18 @@ class Engine:
     # --- page commits ---------------------------------------------------------------------------------------------------
 
     def _page_full(self) -> None:
-        """Ask for a commit; from the second page that waits for it on, take nothing more until it begins."""
+        """Ask for a commit; from the second page that waits for it on, take nothing more until it writes."""
         self.committer.ask()
         self._enough = 2 * self._batch_size
         if self._behind:
             self._look_up()
 
-    def _commit_begun(self) -> None:
-        """Go on: what was finished is with the sink now."""
+    def _commit_writes(self) -> None:
+        """Go on: what was finished is with the sink, and the database is busy with it.
+
+        To go on before that, while the commit begins, took an eighth of the time of a job that is bound by its commits: its
+        rows went to the database that much later.
+        """
         self._enough = self._batch_size
         self._wake()
 

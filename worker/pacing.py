@@ -84,6 +84,10 @@ class Pace:
         self.interval = interval
         self.next = min(self.next, now + interval)
 
+    def forgo(self, before: float) -> None:
+        """Let go of what fell due before that."""
+        self.next = max(self.next, before)
+
     def due(self, now: float) -> float:
         """Count what may be taken."""
         return 0.0 if now < self.next else (now - max(self.next, now - self._late)) // self.interval + 1.0
