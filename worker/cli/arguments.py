@@ -1,32 +1,17 @@
 """What the command line takes, and the help that teaches it."""
 
 import argparse
-import re
-from datetime import timedelta
-from ipaddress import ip_network
 from typing import Any
 
 from worker import registry
+from worker.cli.commands import COMMANDS, PROGRAM
 from worker.cli.describe import bounds
+from worker.cli.values import age, days, network, positive
 from worker.errors import Faults
 from worker.job import Job
 from worker.scope import described, variable
 from worker.verdict import Verdict
 
-COMMANDS = {
-    "list": "the jobs, with schedule, limits and scope fields",
-    "runs": "the latest runs and how they went; runs show <run>: one of them, with attempts and dead letters",
-    "replay": "work on the records of a run that failed again, and on those alone",
-    "migrate": "create or update the run store, in DATABASE_URL or RUN_TABLE",
-    "prune": "forget old runs",
-    "local": "start the servers that jobs need on this machine, filled, for runs by hand",
-    "new": "write a job on PostgreSQL with its seed, its test and its task definition",
-    "doctor": "find what hurts at night in jobs, task definitions, stacks and environment",
-    "launch": "start a run's task on ECS, in LAUNCH_CLUSTER; --plan: say what a run will take",
-    "serve": "start runs over HTTP: POST /admin/<job>",
-    "token": "make a bearer token for serve",
-}
-PROGRAM = "python -m worker"
 _LOCAL = """PostgreSQL, AWS, the payment provider, a receiver of webhooks: what the job needs and the environment does not name
 (DATABASE_URL, AWS_ENDPOINT_URL, STRIPE_API_BASE, WEBHOOKS_URL), filled by jobs/local/<job_name>.sql or .py."""
 
@@ -100,7 +85,7 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080; 0: any free one)")
         parser.add_argument(
             "--trust-proxy",
-            type=_network,
+            type=network,
             action="append",
             default=[],
             metavar="CIDR",
@@ -122,7 +107,7 @@ def command_parser(word: str) -> argparse.ArgumentParser:
             metavar="RIGHT",
             help="read, start:<job>, stop:<job> or replay:<job>, with * for all jobs; again for more",
         )
-        new.add_argument("--days", type=_days, default=90, metavar="N", help="how long it is good for (90)")
+        new.add_argument("--days", type=days, default=90, metavar="N", help="how long it is good for (90)")
     return parser
 
 
@@ -217,31 +202,3 @@ def _first_line(name: str) -> str:
         return registry.purpose(registry.load(name))
     except Faults as faults:
         return f"BROKEN: {faults.faults[0]}"
-
-
-def age(text: str) -> timedelta:
-    """Read `90d`, `12h` or `2w`."""
-    match = re.fullmatch(r"(\d{1,5})([hdw])", text)
-    if match is None or int(match[1]) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 90d, 12h or 2w")
-    return timedelta(**{{"h": "hours", "d": "days", "w": "weeks"}[match[2]]: int(match[1])})
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no network such as 10.0.0.0/8") from error
-
-
-def _days(text: str) -> int:
-    if positive(text) > 3_650:
-        raise argparse.ArgumentTypeError(f"{text} days are more than ten years: a token must end")
-    return int(text)
-
-
-def positive(text: str) -> int:
-    """Read a whole number of 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)

@@ -8,11 +8,10 @@ from typing import Any
 
 import msgspec
 
-from worker import registry
 from worker.cli import plan
-from worker.cli.arguments import COMMANDS
-from worker.cli.job import scope_of
+from worker.cli.commands import load
 from worker.cli.launching import launcher
+from worker.cli.started import scope_of
 from worker.environment import settings
 from worker.errors import Faults, Transient
 from worker.launches import Answer, Full, Known, Launched, Unplaced
@@ -48,7 +47,7 @@ def launch_run(options: argparse.Namespace) -> int:
 
 def asked(options: argparse.Namespace) -> dict[str, Any]:
     """Give the request that the options make. Raises Faults."""
-    job = registry.load(options.job, tuple(COMMANDS))
+    job = load(options.job)
     values = {
         "run_key": options.run_key,
         "max_records": options.max_records,

@@ -6,16 +6,15 @@ import os
 import sys
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
-from math import inf
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from worker import registry
-from worker.cli.arguments import COMMANDS, positive
-from worker.cli.job import connect, limits_of, scope_of, source_of
+from worker.cli.commands import load
+from worker.cli.started import connect, limits_of, scope_of, source_of
 from worker.cli.store import room
+from worker.cli.values import above_0, positive
 from worker.environment import Settings, settings
 from worker.errors import Faults, Transient
 from worker.job import Job, Run
@@ -42,29 +41,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--shards", type=positive, metavar="N", help="in N shards, each a task (as many as help)")
     group.add_argument("--records", type=positive, metavar="N", help="so many records (as the source counts)")
     group.add_argument(
-        "--record-seconds", type=_above_0, metavar="S", help="a record is in flight for so long (as measured)"
+        "--record-seconds", type=above_0, metavar="S", help="a record is in flight for so long (as measured)"
     )
-    group.add_argument("--record-cpu", type=_above_0, metavar="S", help="a record takes so much CPU (as measured)")
+    group.add_argument("--record-cpu", type=above_0, metavar="S", help="a record takes so much CPU (as measured)")
     group.add_argument(
-        "--writes", type=_above_0, metavar="N", help="rows a second that its database bears, of all tasks (any)"
+        "--writes", type=above_0, metavar="N", help="rows a second that its database bears, of all tasks (any)"
     )
     group.add_argument("--prices", metavar="V,G", help="dollars for an hour of a vCPU and of a GB: 0.04656,0.00511")
-
-
-def _above_0(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
 
 
 def show_plan(options: argparse.Namespace) -> int:
     """Print the plan as text, or as one JSON object."""
     found = settings()
-    job = registry.load(options.job, tuple(COMMANDS))
+    job = load(options.job)
     asked = _Asked(job, options, found, Run(job.name, "plan", scope_of(job, {}, options.scope), dry_run=True))
     made = plan(asyncio.run(asked.work()))
     made = made.among(options.shards) if options.shards else made
@@ -179,7 +168,7 @@ def _prices(said: str | None) -> Prices:
     if said is None:
         return Prices()
     try:
-        vcpu, memory = map(_above_0, said.split(","))
+        vcpu, memory = map(above_0, said.split(","))
     except (ValueError, argparse.ArgumentTypeError) as error:
         raise Faults([f"--prices {said!r} is not two numbers with a comma between: 0.04656,0.00511"]) from error
     return Prices(vcpu_hour=vcpu, gb_hour=memory, of="as given")

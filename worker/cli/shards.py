@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection
 from typing import Any, TextIO
 
 from worker.cli.faults import tell
-from worker.cli.job import Started, catch_the_uncaught, limits_of, started
 from worker.cli.reports import overseer
+from worker.cli.started import Started, limits_of, started
 from worker.errors import Faults, Transient
 from worker.events import Progress, Reporter, Start, Summary
 from worker.job import Job
@@ -46,7 +46,7 @@ def make_in_shards(job: type[Job[Any]], options: argparse.Namespace, signals: Si
         return tell(faults, start.mask)
     shown, posted, stream = overseer(start.found, start.mask)
     logs.context(**start.named)
-    catch_the_uncaught()
+    logs.catch_the_uncaught()
     return asyncio.run(_Processes(start, options, shown, posted, stream).work(signals))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from worker import registry
 from worker.aws.stopped import Stopped, stopped
 from worker.aws.verdicts import Ending, explain
-from worker.cli.job import scope_of
+from worker.cli.started import scope_of
 from worker.errors import Faults
 from worker.functions.doors import Doors, opened
 from worker.functions.telling import Troubles
