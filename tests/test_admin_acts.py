@@ -9,6 +9,7 @@ import pytest
 from admin_room import Room, served
 
 INTERRUPTED = {"job": "poll-payments", "run_key": "k", "status": "interrupted", "exit_code": 75}
+FAILED = {"job": "poll-payments", "run_key": "k", "status": "completed with failures", "tally": {"failed": 2}}
 
 
 @pytest.fixture
@@ -89,6 +90,7 @@ async def test_acts_start_tells_scopes_apart_that_look_the_same(room: Room) -> N
         ({"status": "running"}, "resume", "is going on"),
         ({"status": "running"}, "replay", "is going on"),
         ({"status": "succeeded", "dry_run": True}, "replay", "was a dry run"),
+        ({"status": "succeeded", "tally": {"failed": 0}}, "replay", "has no dead letters: there is nothing to replay"),
     ],
 )
 async def test_acts_refuse_what_cannot_be(room: Room, known: dict[str, Any], act: str, words: str) -> None:
@@ -105,7 +107,7 @@ async def test_acts_refuse_what_cannot_be(room: Room, known: dict[str, Any], act
 async def test_acts_refuse_beside_another_run(room: Room) -> None:
     """A replay, too, waits until the run that has the lease is over."""
     room.runs.put(job="poll-payments", run_key="other", status="running")
-    room.runs.put(**INTERRUPTED)
+    room.runs.put(**INTERRUPTED, tally={"failed": 2})
     for act in ("resume", "replay"):
         response, problem = await room.post(f"runs/poll-payments:k/{act}")
         assert (response.status, problem["run"]["run_id"]) == (409, "poll-payments:other")
@@ -113,7 +115,7 @@ async def test_acts_refuse_beside_another_run(room: Room) -> None:
 
 async def test_acts_replay_is_the_command_line_s(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     """The same process as `python -m worker replay`: over all letters, or over some; audited with what was chosen."""
-    room.runs.put(job="poll-payments", run_key="k", status="completed with failures", scope={"act": "hold"})
+    room.runs.put(**FAILED, scope={"act": "hold"})
     with caplog.at_level(logging.INFO, "worker.admin"):
         response, run = await room.post("runs/poll-payments:k/replay", error="Refused", key="-7", max_affected=3)
     assert (response.status, run["status"]) == (202, "pending")
@@ -125,15 +127,24 @@ async def test_acts_replay_is_the_command_line_s(room: Room, caplog: pytest.LogC
 
 async def test_acts_replay_that_could_not_start_leaves_the_run_as_it_was(room: Room) -> None:
     """Its faults are answered; the run keeps the status that it had."""
-    room.runs.put(job="poll-payments", run_key="k", status="completed with failures", scope={"act": "refuse"})
+    room.runs.put(**FAILED, scope={"act": "refuse"})
     response, problem = await room.post("runs/poll-payments:k/replay", wait=True)
     assert (response.status, len(problem["errors"])) == (502, 2)
     assert (await room.get("/admin/runs/poll-payments:k"))[1]["status"] == "completed with failures"
 
 
+async def test_acts_replay_that_could_not_start_is_not_what_the_same_start_is_told(room: Room) -> None:
+    """Who sends the start of a run that is done again is told how the run went, whatever became of a replay."""
+    room.runs.put(**{**FAILED, "status": "succeeded"}, scope={"act": "refuse"})
+    assert (await room.post("runs/poll-payments:k/replay", wait=True))[0].status == 502
+    for wait in (False, True):
+        response, run = await room.post("poll-payments", run_key="k", act="refuse", wait=wait)
+        assert (response.status, run["status"]) == (200, "succeeded")
+
+
 async def test_acts_name_every_wrong_field(room: Room) -> None:
     """What a body may not say is named, all at once; a run that is not there is 404."""
-    room.runs.put(**INTERRUPTED)
+    room.runs.put(**FAILED)
     response, problem = await room.post("runs/poll-payments:k/replay", eror="Refused", wait=-1)
     assert (response.status, len(problem["errors"])) == (422, 2)
     assert "did you mean 'error'" in problem["errors"][0]["detail"]

@@ -92,7 +92,9 @@ class Acts:
 
     async def _answer(self, request: Request, asked: Asked, known: RunView | None) -> Response:
         """Say how the run stands, once it has ended if that is waited for."""
-        view = await self._starts.wait(asked.run_id, asked.wait_s) if asked.wait_s or known is None else known
+        if known is not None and not (known.live and asked.wait_s):
+            return answer(HTTPStatus.OK, self._looks.document(known))
+        view = await self._starts.wait(asked.run_id, asked.wait_s)
         assert view is not None, "what was started here is known here"
         if known is None and view.live:
             place = {"Location": _location(request, view.run_id)}

@@ -38,6 +38,8 @@ def replayed(job: type[Job[Any]], run: RunView, scope_hash: str | None, values: 
     """Ask for a run's dead letters to be worked on again. Raises Problem where that cannot be, or for what is wrong with the body."""
     if run.dry_run:
         raise _cannot(run, "was a dry run: it has no dead letters")
+    if not run.live and not run.tally.get("failed"):
+        raise _cannot(run, "has no dead letters: there is nothing to replay")
     return _asked(job, run, scope_hash, values, REPLAY)
 
 
