@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from admin_room import CHILD, ask
 
-from worker.admin.children import Children, Full
+from worker.admin.children import Children
+from worker.admin.ports import Full
 from worker.mask import Mask
 
 ENVIRON = {"PATH": "/bin", "JOB_MERCHANT_ID": "7", "RUN_KEY": "ours", "ADMIN_TOKEN_HASHES": "qa=0", "JOB_TEAM": "x"}
