@@ -2,11 +2,16 @@
 
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from admin_room import Room, served
+from admin_room import PollPayments, Room, served
+
+from worker.admin.again import replayed, resumed
+from worker.admin.problems import Problem
+from worker.runs import RunView
 
 INTERRUPTED = {"job": "poll-payments", "run_key": "k", "status": "interrupted", "exit_code": 75}
 FAILED = {"job": "poll-payments", "run_key": "k", "status": "completed with failures", "tally": {"failed": 2}}
@@ -102,6 +107,21 @@ async def test_acts_refuse_what_cannot_be(room: Room, known: dict[str, Any], act
         f"poll-payments:k {words}" if known["status"] != "succeeded" else problem["detail"],
     )
     assert words in problem["detail"]
+
+
+def test_acts_refuse_to_take_up_a_shard_alone() -> None:
+    """It is its run that is started: with all shards, and the dead letters of all."""
+    shard = RunView(
+        run_id="poll-payments:k/2",
+        job="poll-payments",
+        run_key="k",
+        status="interrupted",
+        tally={"failed": 1},
+        created_at=datetime.now(UTC),
+    )
+    for take_up in (resumed, replayed):
+        with pytest.raises(Problem, match=r"is a shard, .* take up poll-payments:k$"):
+            take_up(PollPayments, shard, None, {})
 
 
 async def test_acts_refuse_beside_another_run(room: Room) -> None:

@@ -50,6 +50,9 @@ def _asked(
     values: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> Asked:
+    whole_run = f"{run.job}:{run.run_key}"
+    if run.run_id != whole_run:
+        raise _cannot(run, f"is a shard, which is taken up with the others: take up {whole_run}")
     if run.live:
         raise _cannot(run, "is going on")
     hidden = [name for name, value in run.scope.items() if value == MASK]
