@@ -10,6 +10,7 @@ from admin_room import Room, served
 
 from worker import Cron, Every, Job
 from worker.admin.listing import about, following
+from worker.admin.live import Line, Live
 from worker.runs import RunView
 
 AT = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -124,6 +125,16 @@ async def test_looks_follow_a_run_while_it_works(room: Room) -> None:
     assert run["errors"] == [{"type": "Refused", "message": "no", "count": 10, "sample_key": "7"}]
     assert [(point["rate"], point["failed"]) for point in run["series"]] == [(5.0, 0), (90.0, 0)]
     assert run["limit"] == 90.0
+
+
+def test_looks_keep_little_of_a_long_run() -> None:
+    """What it said over days is thinned out, evenly enough: from its first word to its last."""
+    live = Live()
+    for number in range(5_000):
+        live.hear(Line(elapsed_s=2.0 * number, in_flight=1, rate=float(number)))
+    rates = [point["rate"] for point in live.series]
+    assert len(rates) <= 300
+    assert (rates[0], rates[-1], rates == sorted(rates)) == (0.0, 4_999.0, True)
 
 
 async def test_looks_show_a_run_that_is_over(room: Room) -> None:

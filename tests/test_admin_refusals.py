@@ -100,6 +100,8 @@ async def test_refusals_and_answers_carry_security_headers(room: Room) -> None:
     for response, _ in (await room.post("poll-payments", wait=True), await room.get("/elsewhere")):
         assert response.get_header("cache-control") == "no-store"
         assert response.get_header("x-content-type-options") == "nosniff"
+        assert response.get_header("x-frame-options") == "DENY"
+        assert response.get_header("referrer-policy") == "no-referrer"
         assert (response.get_header("content-security-policy") or "").startswith("default-src 'none'")
         assert response.get_header("server") is None
 
