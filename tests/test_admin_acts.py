@@ -1,5 +1,6 @@
 """Stop, resume and replay over HTTP, with real processes behind it."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -64,6 +65,13 @@ async def test_acts_resume_goes_on_with_key_and_scope(room: Room, caplog: pytest
     assert line["request_id"] == environment["CORRELATION_ID"]
     response, problem = await room.post("runs/poll-payments:k/resume")
     assert (response.status, problem["detail"]) == (409, "poll-payments:k is going on")
+
+
+async def test_acts_resume_at_the_same_moment_goes_on_once(room: Room) -> None:
+    """Who comes second is told that the run goes on."""
+    room.runs.put(**INTERRUPTED, scope={"act": "hold"})
+    answers = await asyncio.gather(*(room.post("runs/poll-payments:k/resume") for _ in range(2)))
+    assert sorted(response.status for response, _ in answers) == [202, 409]
 
 
 async def test_acts_resume_asks_for_the_secrets_again(room: Room) -> None:

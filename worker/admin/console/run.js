@@ -33,7 +33,7 @@ export function runPage(main, { name }, signal) {
   function show(run) {
     if (live(run)) sample(run)
     announce(milestone(run))
-    redraw(parts.head, [run.status, run.detail, run.scope, run.dry_run, run.attempt], () => head(run))
+    redraw(parts.head, [run.status, run.detail, run.faults, run.scope, run.dry_run, run.attempt], () => head(run))
     redraw(parts.doing, [run.status, run.tally?.failed, run.dry_run, known?.max_affected], () => actions(run, known, ask))
     redraw(parts.going, live(run) ? [run.live, run.tally, Date.now()] : null, () => (live(run) ? progress(run) : null))
     redraw(parts.figures, [run.tally, run.live, run.duration_s, run.cursor], () => figures(run))
