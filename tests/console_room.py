@@ -15,6 +15,7 @@ from worker.admin import tokens
 MAX_AFFECTED = 5
 OPS = tokens.make("ops", ["read", "start:*", "stop:*", "replay:*"])
 READER = tokens.make("reader", ["read"])
+STOPPER = tokens.make("stopper", ["stop:poll-payments"])
 
 _EVERY_FIELD = '''\
 """Look at the payments of an audit: a job whose scope has a field of each kind."""
@@ -45,7 +46,9 @@ class AuditPayments(Job[Audit]):
 
 _HISTORY = """
 INSERT INTO worker.runs (run_id, job, run_key, scope, scope_hash, mode, status, attempt, tally, created_at, ended_at)
-SELECT 'poll-payments:' || key, 'poll-payments', key, '{}', '', 'run',
+SELECT 'poll-payments:' || key, 'poll-payments', key,
+    CASE n WHEN 11 THEN jsonb_build_object('merchant_id', repeat('7', 3000)) ELSE '{"merchant_id": 42}' END, '',
+    CASE n WHEN 13 THEN 'dry-run' ELSE 'run' END,
     CASE n WHEN 4 THEN 'interrupted' WHEN 9 THEN 'aborted' WHEN 13 THEN 'completed with failures' ELSE 'succeeded' END, 1,
     jsonb_build_object('read', 900, 'done', 800 + n, 'failed', 0, 'skipped', jsonb_build_object('unchanged', 100 - n)), at,
     at + interval '1 second' * (40 + 31 * n % 47)
@@ -86,7 +89,11 @@ class Room:
 async def console(url: str, folder: Path, records: int) -> AsyncIterator[Room]:
     """Serve the console over so many payments."""
     write_jobs(folder / "jobs")
-    known = {"ADMIN_TOKEN_HASHES": f"{OPS.entry},{READER.entry}", "WORKER_PAGE_SIZE": "100", "WORKER_RATE": "400"}
+    known = {
+        "ADMIN_TOKEN_HASHES": ",".join(made.entry for made in (OPS, READER, STOPPER)),
+        "WORKER_PAGE_SIZE": "100",
+        "WORKER_RATE": "400",
+    }
     async with (
         chromium() as browser,
         payments(url, records) as world,

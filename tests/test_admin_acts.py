@@ -1,14 +1,21 @@
 """Stop, resume and replay over HTTP, with real processes behind it."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from admin_room import Room, served
+from admin_room import PollPayments, Room, served
+
+from worker.admin.again import replayed, resumed
+from worker.admin.problems import Problem
+from worker.runs import RunView
 
 INTERRUPTED = {"job": "poll-payments", "run_key": "k", "status": "interrupted", "exit_code": 75}
+FAILED = {"job": "poll-payments", "run_key": "k", "status": "completed with failures", "tally": {"failed": 2}}
 
 
 @pytest.fixture
@@ -60,6 +67,13 @@ async def test_acts_resume_goes_on_with_key_and_scope(room: Room, caplog: pytest
     assert (response.status, problem["detail"]) == (409, "poll-payments:k is going on")
 
 
+async def test_acts_resume_at_the_same_moment_goes_on_once(room: Room) -> None:
+    """Who comes second is told that the run goes on."""
+    room.runs.put(**INTERRUPTED, scope={"act": "hold"})
+    answers = await asyncio.gather(*(room.post("runs/poll-payments:k/resume") for _ in range(2)))
+    assert sorted(response.status for response, _ in answers) == [202, 409]
+
+
 async def test_acts_resume_asks_for_the_secrets_again(room: Room) -> None:
     """A secret field is not kept: it must be said, and be what it was."""
     room.runs.put(**INTERRUPTED, scope={"secret": "***"}, whole_scope={"secret": "hush-hush"})
@@ -89,6 +103,7 @@ async def test_acts_start_tells_scopes_apart_that_look_the_same(room: Room) -> N
         ({"status": "running"}, "resume", "is going on"),
         ({"status": "running"}, "replay", "is going on"),
         ({"status": "succeeded", "dry_run": True}, "replay", "was a dry run"),
+        ({"status": "succeeded", "tally": {"failed": 0}}, "replay", "has no dead letters: there is nothing to replay"),
     ],
 )
 async def test_acts_refuse_what_cannot_be(room: Room, known: dict[str, Any], act: str, words: str) -> None:
@@ -102,10 +117,25 @@ async def test_acts_refuse_what_cannot_be(room: Room, known: dict[str, Any], act
     assert words in problem["detail"]
 
 
+def test_acts_refuse_to_take_up_a_shard_alone() -> None:
+    """It is its run that is started: with all shards, and the dead letters of all."""
+    shard = RunView(
+        run_id="poll-payments:k/2",
+        job="poll-payments",
+        run_key="k",
+        status="interrupted",
+        tally={"failed": 1},
+        created_at=datetime.now(UTC),
+    )
+    for take_up in (resumed, replayed):
+        with pytest.raises(Problem, match=r"is a shard, .* take up poll-payments:k$"):
+            take_up(PollPayments, shard, None, {})
+
+
 async def test_acts_refuse_beside_another_run(room: Room) -> None:
     """A replay, too, waits until the run that has the lease is over."""
     room.runs.put(job="poll-payments", run_key="other", status="running")
-    room.runs.put(**INTERRUPTED)
+    room.runs.put(**INTERRUPTED, tally={"failed": 2})
     for act in ("resume", "replay"):
         response, problem = await room.post(f"runs/poll-payments:k/{act}")
         assert (response.status, problem["run"]["run_id"]) == (409, "poll-payments:other")
@@ -113,7 +143,7 @@ async def test_acts_refuse_beside_another_run(room: Room) -> None:
 
 async def test_acts_replay_is_the_command_line_s(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     """The same process as `python -m worker replay`: over all letters, or over some; audited with what was chosen."""
-    room.runs.put(job="poll-payments", run_key="k", status="completed with failures", scope={"act": "hold"})
+    room.runs.put(**FAILED, scope={"act": "hold"})
     with caplog.at_level(logging.INFO, "worker.admin"):
         response, run = await room.post("runs/poll-payments:k/replay", error="Refused", key="-7", max_affected=3)
     assert (response.status, run["status"]) == (202, "pending")
@@ -125,15 +155,24 @@ async def test_acts_replay_is_the_command_line_s(room: Room, caplog: pytest.LogC
 
 async def test_acts_replay_that_could_not_start_leaves_the_run_as_it_was(room: Room) -> None:
     """Its faults are answered; the run keeps the status that it had."""
-    room.runs.put(job="poll-payments", run_key="k", status="completed with failures", scope={"act": "refuse"})
+    room.runs.put(**FAILED, scope={"act": "refuse"})
     response, problem = await room.post("runs/poll-payments:k/replay", wait=True)
     assert (response.status, len(problem["errors"])) == (502, 2)
     assert (await room.get("/admin/runs/poll-payments:k"))[1]["status"] == "completed with failures"
 
 
+async def test_acts_replay_that_could_not_start_is_not_what_the_same_start_is_told(room: Room) -> None:
+    """Who sends the start of a run that is done again is told how the run went, whatever became of a replay."""
+    room.runs.put(**{**FAILED, "status": "succeeded"}, scope={"act": "refuse"})
+    assert (await room.post("runs/poll-payments:k/replay", wait=True))[0].status == 502
+    for wait in (False, True):
+        response, run = await room.post("poll-payments", run_key="k", act="refuse", wait=wait)
+        assert (response.status, run["status"]) == (200, "succeeded")
+
+
 async def test_acts_name_every_wrong_field(room: Room) -> None:
     """What a body may not say is named, all at once; a run that is not there is 404."""
-    room.runs.put(**INTERRUPTED)
+    room.runs.put(**FAILED)
     response, problem = await room.post("runs/poll-payments:k/replay", eror="Refused", wait=-1)
     assert (response.status, len(problem["errors"])) == (422, 2)
     assert "did you mean 'error'" in problem["errors"][0]["detail"]

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from admin_room import CHILD, ask
 
-from worker.admin.children import Children, Full
+from worker.admin.children import Children
+from worker.admin.ports import Full
 from worker.mask import Mask
 
 ENVIRON = {"PATH": "/bin", "JOB_MERCHANT_ID": "7", "RUN_KEY": "ours", "ADMIN_TOKEN_HASHES": "qa=0", "JOB_TEAM": "x"}
@@ -88,10 +89,11 @@ async def test_children_are_bounded_and_each_is_reaped(nursery: Nursery) -> None
 
 async def test_children_asked_to_stop_before_they_began_still_stop(nursery: Nursery) -> None:
     """A stop between the start and the process is not lost."""
-    child = nursery.children.start(ask(act="stubborn", run_key="a"))
+    child = nursery.children.start(ask(act="hold", run_key="a"))
     child.stop()
-    await child.ended.wait()
-    assert child.view.exit_code == -15
+    async with asyncio.timeout(30):
+        await child.ended.wait()
+    assert child.view.exit_code in (-15, 75), "where the machine is busy it has begun before it hears of it"
 
 
 async def test_children_that_cannot_start_are_quoted(nursery: Nursery) -> None:

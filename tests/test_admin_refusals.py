@@ -55,15 +55,19 @@ async def test_refusals_let_the_right_token_in_whatever_the_case_of_the_scheme(r
     [
         ("{", "application/json", 400, "not JSON"),
         ("[" * 60_000, "application/json", 400, "not JSON"),
+        (b'{"region": "\xff"}', "application/json", 400, "not JSON"),
         ("[1]", "application/json", 400, "not a JSON object"),
         ("a=1", "application/x-www-form-urlencoded", 415, "send Content-Type: application/json"),
         (json.dumps({"region": "x" * 65_536}), "application/json", 413, "at most 65,536 bytes"),
         ('{"merchant_id": "x", "dryrun": true}', "application/json; charset=utf-8", 422, "cannot be started like this"),
     ],
 )
-async def test_refusals_of_a_body_are_problems(room: Room, body: str, kind: str, status: int, words: str) -> None:
+async def test_refusals_of_a_body_are_problems(
+    room: Room, body: str | bytes, kind: str, status: int, words: str
+) -> None:
     """Each is problem+json with title, status and what to do."""
-    request = room.client.post("/admin/poll-payments").headers({"Content-Type": kind}).body_text(body)
+    sent = body.encode() if isinstance(body, str) else body
+    request = room.client.post("/admin/poll-payments").headers({"Content-Type": kind}).body_bytes(sent)
     response = await request.build().send()
     problem = await response.json()
     assert (response.status, response.get_header("content-type")) == (status, "application/problem+json")
@@ -96,6 +100,8 @@ async def test_refusals_and_answers_carry_security_headers(room: Room) -> None:
     for response, _ in (await room.post("poll-payments", wait=True), await room.get("/elsewhere")):
         assert response.get_header("cache-control") == "no-store"
         assert response.get_header("x-content-type-options") == "nosniff"
+        assert response.get_header("x-frame-options") == "DENY"
+        assert response.get_header("referrer-policy") == "no-referrer"
         assert (response.get_header("content-security-policy") or "").startswith("default-src 'none'")
         assert response.get_header("server") is None
 

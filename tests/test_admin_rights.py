@@ -72,6 +72,13 @@ async def test_rights_open_what_they_name_and_nothing_else(tmp_path: Path) -> No
         assert not room.children.live
 
 
+async def test_rights_of_a_reader_tell_a_name_that_is_none(tmp_path: Path) -> None:
+    """Who sees all jobs is told of a slip of the pen; who does not learns nothing of what there is."""
+    async with served(tmp_path, known=KNOWN) as room:
+        for holder, expected in (("read", 404), ("start-ours", 403)):
+            assert (await status(room, "POST", "/admin/poll-payment", MADE[holder].token))[0] == expected
+
+
 async def test_rights_for_a_job_show_that_job_alone(tmp_path: Path) -> None:
     """Its entry among the jobs, and its runs; a right for a job that is not here shows nothing."""
     gone = tokens.make("gone", ["start:gone"])

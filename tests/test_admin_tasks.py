@@ -26,7 +26,9 @@ async def test_serve_on_ecs_starts_a_task_and_tells_how_it_went(local_ecs: Local
             headers = {"Authorization": f"Bearer {QA.token}"}
             async with ClientBuilder().base_url(f"http://127.0.0.1:{port}").default_headers(headers).build() as client:
                 for _ in range(2):
-                    asked = client.post("/admin/poll-payments").body_json({"run_key": "night", "wait": 30})
+                    asked = client.post("/admin/poll-payments").body_json(
+                        {"run_key": "night", "max_affected": 20, "wait": 30}
+                    )
                     response = await asked.build().send()
                     run = await response.json()
                     assert (response.status, run["status"], run["attempt"]) == (200, "succeeded", 1), run
@@ -37,6 +39,7 @@ async def test_serve_on_ecs_starts_a_task_and_tells_how_it_went(local_ecs: Local
                 assert response.status == 502
                 assert re.search("not authorized to perform: ecs:RunTask", str(refused))
         [task] = local_ecs.tasks()
+        assert task["overrides"]["containerOverrides"][0]["command"] == ["poll-payments", "--max-affected", "20"]
         assert local_ecs.end(task["taskArn"])["verdict"] == "succeeded"
         start = await local_ecs.line(task["taskArn"], "started")
         assert start["trigger"] == "admin"

@@ -1,5 +1,6 @@
 """Tokens: made once, read from the environment, and compared without giving away how near a guess is."""
 
+import argparse
 import hashlib
 import hmac
 import re
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker.admin import tokens
+from worker.cli.admin import make_token
 from worker.errors import Faults
 
 HASH = "0" * 64
@@ -84,6 +86,18 @@ def test_tokens_make_refuses_rights_that_are_none(may: list[str], fault: str) ->
     """What is wrong is said, and what there is."""
     with pytest.raises(Faults, match=re.escape(fault)):
         tokens.make("qa", may)
+
+
+def test_tokens_new_prints_what_to_keep_and_what_it_will_not_open(capsys: pytest.CaptureFixture[str]) -> None:
+    """Token and entry stand alone on stdout; a right to a job that is not here, a slip of the pen, is said."""
+    make_token(argparse.Namespace(name="qa", may=["start:poll-paymints", "stop:poll-payments", "replay:*"], days=1))
+    said = capsys.readouterr()
+    token, entry = said.out.splitlines()
+    found = tokens.parse(entry.removeprefix("ADMIN_TOKEN_HASHES=")).verify(token)
+    assert found is not None
+    assert (found.name, found.expired) == ("qa", False)
+    assert "no job 'poll-paymints' here" in said.err
+    assert "'poll-payments'" not in said.err
 
 
 def test_tokens_of_old_entries_start_and_read() -> None:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from admin_serving import served
 from browser import Scheme, barriers, opened
-from console_room import MAX_AFFECTED, OPS, READER, Room, console, write_jobs
+from console_room import MAX_AFFECTED, OPS, READER, STOPPER, Room, console, write_jobs
 from playwright.async_api import FloatRect, Page, expect
 from worker_process import finished
 
@@ -99,6 +99,20 @@ async def test_console_starts_a_scoped_run_after_its_dry_run(room: Room) -> None
         await expect(page.locator(".slack")).to_contain_text("poll-payments succeeded")
 
 
+async def test_console_starts_for_real_what_the_form_says(room: Room) -> None:
+    """A dry run of other values than those of the form, changed while it went on, opens nothing."""
+    async with room.shown("#/start/poll-payments") as watched:
+        page = watched.page
+        room.behaviour.delay = SLOW_S
+        await page.get_by_label("merchant_id").fill("42")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".outcome .status")).to_have_text(re.compile("pending|running"))
+        await page.get_by_label("merchant_id").fill("43")
+        room.behaviour.delay = 0
+        await expect(page.locator(".would")).to_be_visible()
+        await expect(page.get_by_role("button", name="Start for real")).to_be_disabled()
+
+
 async def test_console_shows_a_live_run_move_and_stops_it(room: Room) -> None:
     """Progress and rates go on by themselves; after the stop the run is interrupted, and goes on when it is told to."""
     async with room.shown("#/start/poll-payments") as watched:
@@ -171,6 +185,9 @@ async def test_console_lists_jobs_and_runs(room: Room) -> None:
         await expect(page.get_by_text("No runs like that yet")).to_be_visible()
         await page.get_by_label("Job").select_option("poll-payments")
         await expect(page.get_by_role("row")).not_to_have_count(1)
+        scope = await page.get_by_role("columnheader", name="Scope").bounding_box()
+        assert scope is not None
+        assert scope["width"] > 150, "long names leave room for it"
         assert await barriers(page) == []
 
 
@@ -244,6 +261,9 @@ async def test_console_says_what_a_token_may_not_do(room: Room) -> None:
     async with room.shown("#/runs/poll-payments:whole", token=READER.token) as watched:
         await expect(watched.page.get_by_role("region", name="Attempts")).to_be_visible()
         await expect(watched.page.locator(".doing").get_by_role("link")).to_have_count(0)
+    async with room.shown("#/runs", token=STOPPER.token) as watched:
+        await expect(watched.page.get_by_label("Job").get_by_role("option")).to_have_text(["poll-payments"])
+        await expect(watched.page.get_by_role("row")).not_to_have_count(1)
     async with room.shown("#/start/audit-payments", token=READER.token) as watched:
         await watched.page.get_by_role("button", name="Dry run").click()
         await expect(watched.page.get_by_role("alert").last).to_contain_text("start:audit-payments")

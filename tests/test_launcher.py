@@ -86,9 +86,9 @@ def test_launch_asks_for_a_private_network_and_the_definition_s_tags() -> None:
 
 async def test_launch_of_a_dry_run_or_canary_says_so_on_the_command_line(world: World) -> None:
     """They use up no run key."""
-    answer = await world.launch(dry_run=True, max_records=5)
+    answer = await world.launch(dry_run=True, max_records=5, max_affected=3)
     [override, *_] = world.ecs.task(answer.task_arn)["overrides"]["containerOverrides"]
-    assert override["command"] == [JOB, "--dry-run", "--max-records", "5"]
+    assert override["command"] == [JOB, "--dry-run", "--max-records", "5", "--max-affected", "3"]
     assert answer.launch.run_id.startswith(f"{JOB}:night~dry-")
 
 

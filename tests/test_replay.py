@@ -31,6 +31,14 @@ async def printed(world: Payments, *arguments: str) -> str:
         return await running.output()
 
 
+async def test_replay_of_all_there_was_says_so_in_plain_figures(database_url: str) -> None:
+    """All records failed are 100 % of them, no power of ten."""
+    async with payments(database_url, 3) as world:
+        await broken(world, 3)
+        _, first = await run(world)
+        assert first.end["detail"] == "100 % failed, 1 % is tolerated"
+
+
 async def test_replay_works_on_what_failed_and_on_nothing_else(database_url: str) -> None:
     """What is mended leaves the list, and a run that had been completed with failures has succeeded."""
     async with payments(database_url, 40) as world:

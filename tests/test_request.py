@@ -17,6 +17,7 @@ WHOLE = {
     "started_by": "schedule/poll-payments",
     "dry_run": False,
     "max_records": None,
+    "max_affected": 100,
     "shard": "1/8",
     "backlog": False,
 }

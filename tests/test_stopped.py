@@ -106,9 +106,9 @@ SHARD = [{"name": "RUN_KEY", "value": "k"}, {"name": "SHARD", "value": "3/8"}]
             "launch poll-payments --run-key k --scope merchant_id=42 --dry-run",
         ),
         (
-            ["poll-payments", "--dry-run", "--max-records", "5"],
+            ["poll-payments", "--dry-run", "--max-records", "5", "--max-affected", "7"],
             SHARD[:1],
-            "launch poll-payments --run-key k --scope merchant_id=42 --dry-run --max-records 5",
+            "launch poll-payments --run-key k --scope merchant_id=42 --dry-run --max-records 5 --max-affected 7",
         ),
         (["poll-payments", "--wait"], SHARD[:1], "launch poll-payments --run-key k --scope merchant_id=42"),
         (["poll-payments", "--shards", "8"], SHARD[:1], "runs show poll-payments:k"),

@@ -47,10 +47,13 @@ async def test_reading_follows_a_run(store: PostgresStore, link: Link) -> None:
 async def test_reading_a_run_that_was_killed(store: PostgresStore, link: Link) -> None:
     """Once its lease has expired it no longer runs, and holds nothing that would keep another from being started."""
     await granted(store)
-    await do(link, "UPDATE worker.runs SET lease_until = now() - interval '1 second'")
+    await do(link, "UPDATE worker.attempts SET started_at = now() - interval '1 day'")
+    heard = "now() - interval '1 day' + interval '7 seconds'"
+    await do(link, f"UPDATE worker.runs SET lease_until = now() - interval '1 second', heartbeat_at = {heard}")
     killed = await RunReader(link).find("poll-payments:2026-11-22")
     assert killed is not None
     assert (killed.status, killed.live, killed.exit_code) == ("interrupted", False, 75)
+    assert killed.duration_s == pytest.approx(7, abs=1), "it worked until it was heard of last, not until now"
     assert await RunReader(link).holder("poll-payments") is None
 
 

@@ -37,6 +37,7 @@ FIELDS: Mapping[str, Any] = {
     "started_by": str | None,
     "dry_run": bool,
     "max_records": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
+    "max_affected": Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None,
     "shard": str | None,
     "backlog": bool,
     "after": Annotated[int, msgspec.Meta(ge=1)] | None,
@@ -50,6 +51,7 @@ _KINDS: Mapping[str, str] = {
     "dry_run": "true or false",
     "backlog": "true or false",
     "max_records": "a whole number of 1 or more",
+    "max_affected": "a whole number of 1 or more",
     "after": "a whole number of 1 or more",
     "revision": "a whole number of 1 or more",
 }
@@ -70,6 +72,7 @@ class Request:
     started_by: str | None = None
     dry_run: bool = False
     max_records: int | None = None
+    max_affected: int | None = None
     shard: str | None = None
     backlog: bool = False
     """Start as many tasks as the backlog of the job's queue needs."""

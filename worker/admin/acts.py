@@ -18,6 +18,7 @@ from worker.admin.documents import listed
 from worker.admin.looks import Looks, run_named
 from worker.admin.ports import Carrier
 from worker.admin.problems import Problem, answer
+from worker.admin.rights import READ
 from worker.admin.starts import Starts, no_run
 from worker.errors import Permanent
 from worker.job import Job
@@ -37,6 +38,8 @@ class Acts:
     async def start(self, request: Request) -> Response:
         """Start a run; or give the same run, going on or finished."""
         name = request.path_params["job"]
+        if READ in request.state.token.rights.names:
+            self._job(name)  # who sees all jobs is told of a name that is none, not of a right to it
         allowed(request, "start", name)
         asked = _signed(request, await read(request, self._job(name)))
         known = await self._starts.start(asked)
@@ -92,7 +95,9 @@ class Acts:
 
     async def _answer(self, request: Request, asked: Asked, known: RunView | None) -> Response:
         """Say how the run stands, once it has ended if that is waited for."""
-        view = await self._starts.wait(asked.run_id, asked.wait_s) if asked.wait_s or known is None else known
+        if known is not None and not (known.live and asked.wait_s):
+            return answer(HTTPStatus.OK, self._looks.document(known))
+        view = await self._starts.wait(asked.run_id, asked.wait_s)
         assert view is not None, "what was started here is known here"
         if known is None and view.live:
             place = {"Location": _location(request, view.run_id)}

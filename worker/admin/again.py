@@ -38,6 +38,8 @@ def replayed(job: type[Job[Any]], run: RunView, scope_hash: str | None, values: 
     """Ask for a run's dead letters to be worked on again. Raises Problem where that cannot be, or for what is wrong with the body."""
     if run.dry_run:
         raise _cannot(run, "was a dry run: it has no dead letters")
+    if not run.live and not run.tally.get("failed"):
+        raise _cannot(run, "has no dead letters: there is nothing to replay")
     return _asked(job, run, scope_hash, values, REPLAY)
 
 
@@ -48,6 +50,9 @@ def _asked(
     values: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> Asked:
+    whole_run = f"{run.job}:{run.run_key}"
+    if run.run_id != whole_run:
+        raise _cannot(run, f"is a shard, which is taken up with the others: take up {whole_run}")
     if run.live:
         raise _cannot(run, "is going on")
     hidden = [name for name, value in run.scope.items() if value == MASK]

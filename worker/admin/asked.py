@@ -120,7 +120,7 @@ async def _body(request: Request) -> bytes:
 def _decoded(body: bytes) -> dict[str, Any]:
     try:
         values = msgspec.json.decode(body or b"{}")
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from error
     if not isinstance(values, dict):
         detail = 'the body is not a JSON object: {"merchant_id": 42, "dry_run": true}'

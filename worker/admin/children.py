@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from worker.admin.asked import Asked
 from worker.admin.child import Child
-from worker.errors import Permanent, Transient
+from worker.admin.ports import Full
 from worker.mask import Mask
 from worker.runs import RunView
 from worker.scope import variable
@@ -22,14 +22,6 @@ _PROGRESS_S = "2"
 """How often a run says how far it is, for who looks on."""
 
 _log = logging.getLogger("worker.admin")
-
-
-class Full(Transient):
-    """No further run can be started on this server now."""
-
-
-class Unfit(Permanent):
-    """This server starts no runs of that kind."""
 
 
 def _to_stdout(line: bytes) -> None:

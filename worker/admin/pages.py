@@ -97,7 +97,7 @@ def _key(text: str | None, faults: list[str]) -> list[Any] | None:
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         return _LETTER.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (UnicodeEncodeError, binascii.Error, msgspec.DecodeError, RecursionError):
+    except (UnicodeError, binascii.Error, msgspec.DecodeError, RecursionError):
         faults.append(f"after={text[:100]!r} is not what `next` of another page said")
         return None
 

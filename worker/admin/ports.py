@@ -6,10 +6,19 @@ from typing import Any, Protocol
 
 from worker.admin.asked import Asked
 from worker.admin.live import Live
+from worker.errors import Permanent, Transient
 from worker.runs import LetterView, Place, RunPage, RunView
 
 Blocks = Callable[[Mapping[str, Any]], list[Any]]
 """Gives the summary of a run, as it is stored, as the blocks of the message in Slack."""
+
+
+class Full(Transient):
+    """No further run can be started on this server now."""
+
+
+class Unfit(Permanent):
+    """This server starts no runs of that kind."""
 
 
 class Runs(Protocol):
@@ -75,7 +84,7 @@ class Carrier(Protocol):
         ...
 
     def start(self, asked: Asked) -> Started:
-        """Start a run; raises Full where no more may go on here."""
+        """Start a run; raises Full where no more may go on here, Unfit where none like it can."""
         ...
 
     async def stop(self, run: RunView) -> bool:

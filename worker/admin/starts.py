@@ -13,9 +13,8 @@ from http import HTTPStatus
 from aiolimiter import AsyncLimiter
 
 from worker.admin.asked import Asked
-from worker.admin.children import Full, Unfit
 from worker.admin.documents import listed
-from worker.admin.ports import Carrier, Runs, Started
+from worker.admin.ports import Carrier, Full, Runs, Started, Unfit
 from worker.admin.problems import Problem
 from worker.errors import DatabaseAway, Transient
 from worker.runs import PENDING, RunView

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.admin.asked import Asked
-from worker.admin.children import Full, Unfit
 from worker.admin.live import Live
+from worker.admin.ports import Full, Unfit
 from worker.errors import WorkerError
 from worker.launches import Answer, Known, Launched
 from worker.runs import PENDING, RunView
@@ -78,9 +78,9 @@ class Tasks:
         """Start a run; how that went is the start's to tell."""
         if self.closing.is_set():
             raise Full("this server is being stopped: start the run elsewhere, or here when it is back")
-        if asked.replay is not None or asked.max_affected is not None:
-            word = "dead letters are replayed" if asked.replay is not None else "max_affected is raised"
-            raise Unfit(f"{word} by a process, not by a task: a server without --ecs does it, and python -m worker")
+        if asked.replay is not None:
+            word = "dead letters are replayed by a process, not by a task"
+            raise Unfit(f"{word}: a server without --ecs does it, and python -m worker replay")
         self._starts.pop(asked.run_id, None)
         for oldest in list(self._starts)[: -_KEPT + 1]:
             del self._starts[oldest]
@@ -115,6 +115,7 @@ class Tasks:
             "started_by": asked.started_by,
             "dry_run": asked.dry_run,
             "max_records": asked.max_records,
+            "max_affected": asked.max_affected,
         }
         shards = [f"{number}/{asked.shards}" for number in range(1, asked.shards + 1)] if asked.shards else [None]
         try:

@@ -30,8 +30,9 @@ def length(told: dict[str, Any]) -> int:
 
 def _command(request: Request) -> list[str]:
     """Say what is no variable; the rest of the command line is in the environment."""
-    bound = ["--max-records", str(request.max_records)] if request.max_records else []
-    return [request.job.name, *(["--dry-run"] if request.dry_run else []), *bound]
+    bounds = {"--max-records": request.max_records, "--max-affected": request.max_affected}
+    said = [word for flag, bound in bounds.items() if bound for word in (flag, str(bound))]
+    return [request.job.name, *(["--dry-run"] if request.dry_run else []), *said]
 
 
 def _environment(request: Request, launch_id: str) -> dict[str, str | None]:

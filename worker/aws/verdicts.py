@@ -176,5 +176,5 @@ def _bounds(task: Stopped) -> Sequence[str] | None:
     if task.aside or "--shards" in task.command:
         return None
     dry = ["--dry-run"] if "--dry-run" in task.command else []
-    most = [after for word, after in pairwise(task.command) if word == "--max-records"]
-    return [*dry, *(["--max-records", most[-1]] if most else [])]
+    most = {word: after for word, after in pairwise(task.command) if word in ("--max-records", "--max-affected")}
+    return [*dry, *(said for pair in most.items() for said in pair)]

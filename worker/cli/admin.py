@@ -37,6 +37,10 @@ _FOR_ITSELF_S = 5.0
 def make_token(options: argparse.Namespace) -> int:
     """Make a token: its text is printed once, its hash goes into the configuration."""
     made = _rooms()[0].make(options.name, options.may, options.days)
+    from worker.admin.rights import missing, rights
+
+    for job in missing(registry.names(), rights(options.may)):
+        sys.stderr.write(f"There is no job {job!r} here: python -m worker list\n")
     sys.stderr.write("The token; it is shown this once. Send it as: Authorization: Bearer …\n")
     sys.stdout.write(f"{made.token}\n")
     sys.stderr.write("Let serve know it, after any others with a comma between:\n")

@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run-key", metavar="K", help="names the run; the same again goes on, or is done (made up)")
     parser.add_argument("--dry-run", action="store_true", help="change nothing, say what would be")
     parser.add_argument("--max-records", type=int, metavar="N", help="stop after N records")
+    parser.add_argument("--max-affected", type=int, metavar="N", help="let it change N records at most, this once")
     parser.add_argument("--shard", metavar="I/N", help="only that part of the run, which --run-key names")
     parser.add_argument("--backlog", action="store_true", help="as many tasks as the job's queue needs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -51,6 +52,7 @@ def asked(options: argparse.Namespace) -> dict[str, Any]:
     values = {
         "run_key": options.run_key,
         "max_records": options.max_records,
+        "max_affected": options.max_affected,
         "shard": options.shard,
         "started_by": os.environ.get("USER"),
     }

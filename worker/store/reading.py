@@ -114,8 +114,9 @@ SELECT r.run_id, r.job, r.run_key, r.scope::text AS scope, r.mode, r.attempt,
     (SELECT coalesce(jsonb_agg(p.tally), '[]')::text FROM worker.runs p WHERE p.parent = r.run_id) AS parts,
     coalesce(r.cursor, 'null')::text AS cursor, r.source, r.created_at, r.ended_at, r.heartbeat_at, a.exit_code,
     coalesce(a.summary, 'null')::text AS summary,
-    (SELECT sum(extract(epoch FROM coalesce(d.ended_at, now()) - d.started_at))::float FROM worker.attempts d
-     WHERE d.run_id = r.run_id) AS duration_s
+    -- Nor how long it worked: until it was heard of last.
+    (SELECT sum(extract(epoch FROM greatest(coalesce(d.ended_at, CASE WHEN r.lease_until < now() THEN r.heartbeat_at ELSE now() END)
+     - d.started_at, interval '0')))::float FROM worker.attempts d WHERE d.run_id = r.run_id) AS duration_s
 FROM worker.runs r LEFT JOIN worker.attempts a ON a.run_id = r.run_id AND a.number = r.attempt"""
 
 _SCOPE_HASH = "SELECT scope_hash FROM worker.runs WHERE run_id = $1"

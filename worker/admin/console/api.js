@@ -25,6 +25,7 @@ export function remember(text) {
 
 // What the token may do, by the server's word: what it may not is not offered, and refused if it is asked for all the same.
 export const allow = (names) => { rights = names }
+export const readsAll = () => rights === null || rights.includes("read")
 export const may = (action, job) => rights === null || rights.includes(`${action}:${job}`) || rights.includes(`${action}:*`)
 
 export async function get(path, query = {}, signal = undefined) {

@@ -17,7 +17,8 @@ export function reach(run) {
 export function progress(run) {
   const { worked, total, per, eta } = reach(run)
   const share = total ? Math.min(1, worked / total) : null
-  const words = [total ? `${count(worked)} of ${count(total)}` : `${count(worked)} records`, per != null && rate(per),
+  const here = run.attempt > 1 && run.live ? " in this attempt" : ""
+  const words = [(total ? `${count(worked)} of ${count(total)}` : `${count(worked)} records`) + here, per != null && rate(per),
     eta != null && `${duration(eta)} left`].filter(Boolean).join(" · ")
   return h("div", { class: "progress" },
     h("progress", { max: 1, value: share, "aria-label": `Progress of ${run.run_id}` }),

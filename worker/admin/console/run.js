@@ -11,7 +11,7 @@ import { milestone, progress, reach, tallyOf } from "./progress.js"
 import { sample, series, told } from "./samples.js"
 import { announce } from "./say.js"
 import { slack } from "./slack.js"
-import { count, counts, duration, finished, kind, live, mark, rate, scope, skips, text, time } from "./words.js"
+import { count, counts, duration, finished, kind, live, mark, rate, scope, short, skips, text, time } from "./words.js"
 
 const PARTS = ["head", "doing", "going", "figures", "plot", "attempts", "shards", "errors", "dead", "summary", "more"]
 const ATTEMPTS = [["Attempt"], ["Ended as"], ["Began"], ["Took", "right"], ["Records"], ["Where"]]
@@ -33,12 +33,12 @@ export function runPage(main, { name }, signal) {
   function show(run) {
     if (live(run)) sample(run)
     announce(milestone(run))
-    redraw(parts.head, [run.status, run.detail, run.scope, run.dry_run, run.attempt], () => head(run))
+    redraw(parts.head, [run.status, run.detail, run.faults, run.scope, run.dry_run, run.attempt], () => head(run))
     redraw(parts.doing, [run.status, run.tally?.failed, run.dry_run, known?.max_affected], () => actions(run, known, ask))
     redraw(parts.going, live(run) ? [run.live, run.tally, Date.now()] : null, () => (live(run) ? progress(run) : null))
     redraw(parts.figures, [run.tally, run.live, run.duration_s, run.cursor], () => figures(run))
     redraw(parts.plot, [live(run) ? Date.now() : run.attempts, run.series, parts.plot.clientWidth], () => plot(run, parts.plot.clientWidth))
-    redraw(parts.attempts, run.attempts, () => run.attempts?.length && titled("Attempts", table("Attempts", ATTEMPTS, run.attempts.map(attempt))))
+    redraw(parts.attempts, [run.attempts, live(run)], () => run.attempts?.length && titled("Attempts", table("Attempts", ATTEMPTS, run.attempts.map((each) => attempt(each, live(run))))))
     redraw(parts.shards, [run.parts, run.shards], () => run.parts?.length
       && titled(`Shards: ${run.parts.length} of ${run.shards} have begun`, table("Shards", SHARDS, run.parts.map(shard))))
     redraw(parts.errors, [run.errors, live(run)], () => run.errors?.length
@@ -60,7 +60,7 @@ function head(run) {
     h("p", { class: "crumb" }, h("a", { href: `#/runs?job=${encodeURIComponent(run.job)}`, "data-focus": "job" }, `Runs of ${run.job}`)),
     h("h1", {}, run.job, h("wbr"), h("span", { class: "key" }, key)),
     h("p", { class: "verdict" }, h("span", { class: `status ${kind(run.status)}` }, `${mark(run.status)} ${run.status}`),
-      run.dry_run && h("span", { class: "tag" }, "dry run"), h("code", { class: "tag" }, scope(run.scope))),
+      run.dry_run && h("span", { class: "tag" }, "dry run"), h("code", { class: "tag" }, short(scope(run.scope), 1000))),
     run.detail ? h("p", { class: "detail" }, run.detail) : null,
     run.faults?.length ? h("ul", { class: "fault" }, run.faults.map((fault) => h("li", {}, fault))) : null,
   ]
@@ -94,12 +94,13 @@ function means(run) {
   }).slice(0, -1)
 }
 
-function attempt(each) {
+// One without a verdict works, or was killed and cannot say so: then its run does not go on.
+function attempt(each, going) {
   const took = each.ended_at ? (new Date(each.ended_at) - new Date(each.started_at)) / 1000 : null
-  const words = each.verdict || "working"
+  const [status, words] = each.verdict ? [each.verdict, each.verdict] : going ? ["running", "working"] : ["interrupted", "killed"]
   return [
     `${each.number}${each.replay == null ? "" : " (replay)"}`,
-    [h("span", { class: `status ${each.verdict ? kind(each.verdict) : "live"}` }, `${mark(each.verdict || "running")} ${words}`), each.detail && ` ${each.detail}`],
+    [h("span", { class: `status ${kind(status)}` }, `${mark(status)} ${words}`), each.detail && ` ${each.detail}`],
     time(each.started_at), duration(took), counts(each.tally), h("code", {}, (each.task_arn || each.host || "").split("/").at(-1)),
   ]
 }

@@ -1,16 +1,17 @@
 // The list of runs, newest first: of all jobs or one, of any end or one, page by page.
 
-import { get, may } from "./api.js"
+import { get, may, readsAll } from "./api.js"
 import { h, redraw, table } from "./dom.js"
 import { poll } from "./poll.js"
 import { problem } from "./problem.js"
-import { counts, duration, kind, mark, scope, time } from "./words.js"
+import { counts, duration, kind, mark, scope, short, time } from "./words.js"
 
 const STATUSES = ["running", "succeeded", "completed with failures", "aborted", "crashed", "interrupted", "lost its lease"]
-const HEADS = [["Run"], ["Status"], ["Started"], ["Took", "right"], ["Records"], ["Scope"]]
+const HEADS = [["Run", "id"], ["Status"], ["Started"], ["Took", "right"], ["Records"], ["Scope", "wide"]]
 
 export function runsPage(main, { query }, signal) {
   const asked = { job: query.get("job") || "", status: query.get("status") || "" }
+  if (!asked.job && !readsAll()) return firstJob(main, signal)
   const list = h("div", {}, h("p", { class: "hint" }, "Loading…"))
   const older = h("p", { class: "row" })
   const head = h("div", { class: "row spread" }, h("h1", {}, asked.job ? `Runs of ${asked.job}` : "Runs"))
@@ -48,21 +49,31 @@ export function runsPage(main, { query }, signal) {
   poll(first, show, failed, signal)
 }
 
+// A token that shows single jobs is shown the runs of one of them.
+async function firstJob(main, signal) {
+  try {
+    const { jobs } = await get("jobs", {}, signal)
+    location.replace(`#/runs?job=${encodeURIComponent(jobs[0].name)}`)
+  } catch (error) {
+    if (!signal.aborted) main.replaceChildren(problem(error))
+  }
+}
+
 async function choices(form, asked, signal) {
   const names = await get("jobs", {}, signal).then(({ jobs }) => jobs.map((job) => job.name), () => [asked.job].filter(Boolean))
   const change = () => {
     const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value))
     location.hash = `#/runs${query.size ? `?${query}` : ""}`
   }
-  const choice = (name, label, values) => h("label", {}, `${label} `, h("select", { name, onchange: change },
-    h("option", { value: "" }, "all"), values.map((value) => h("option", { value, selected: value === asked[name] }, value))))
-  form.replaceChildren(choice("job", "Job", names), choice("status", "Status", STATUSES))
+  const choice = (name, label, values, all = true) => h("label", {}, `${label} `, h("select", { name, onchange: change },
+    all && h("option", { value: "" }, "all"), values.map((value) => h("option", { value, selected: value === asked[name] }, value))))
+  form.replaceChildren(choice("job", "Job", names, readsAll()), choice("status", "Status", STATUSES))
 }
 
 function cells(run) {
   return [
     h("a", { href: `#/runs/${encodeURIComponent(run.run_id)}`, "data-focus": run.run_id }, run.run_id),
     h("span", { class: `status ${kind(run.status)}` }, `${mark(run.status)} ${run.status}${run.dry_run ? " (dry run)" : ""}`),
-    time(run.created_at), duration(run.duration_s), counts(run.tally), h("code", {}, scope(run.scope)),
+    time(run.created_at), duration(run.duration_s), counts(run.tally), h("code", {}, short(scope(run.scope), 200)),
   ]
 }

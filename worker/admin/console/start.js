@@ -41,12 +41,13 @@ function page(main, job, signal) {
     h("details", {}, h("summary", {}, "Options"), options.map((each) => each.node)),
     said, h("p", { class: "row" }, dry, real), h("p", { class: "hint" }, "The dry run reads and asks, and writes nothing. What it says opens the real start."))
   main.replaceChildren(h("h1", {}, `Start ${job.name}`), h("p", { class: "purpose" }, job.purpose), limitsOf(job), form, outcome)
-  let found = null // the dry run that succeeded with the values as they are
+  let asked = null // the values of the last dry run, while they are still those of the form
+  let found = null // that dry run, once it has succeeded
   let watching = new AbortController()
   signal.addEventListener("abort", () => watching.abort())
 
   function changed() {
-    found = null
+    asked = found = null
     real.disabled = true
   }
 
@@ -71,6 +72,7 @@ function page(main, job, signal) {
     const given = values()
     if (!given) return
     changed()
+    asked = given
     dry.disabled = true
     said.replaceChildren()
     try {
@@ -100,7 +102,7 @@ function page(main, job, signal) {
       redraw(outcome, [now, live(now) && Date.now()], () => told(now))
       announce(`The dry run is ${now.status}`)
       if (live(now)) return true
-      if (now.status === "succeeded" || now.status === "completed with failures") {
+      if (asked === given && (now.status === "succeeded" || now.status === "completed with failures")) {
         found = { given, would: now.tally?.done || 0 }
         real.disabled = false
       }

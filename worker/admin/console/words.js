@@ -55,6 +55,8 @@ export function scope(fields) {
   return Object.entries(fields || {}).map(([name, value]) => `${name}=${text(value)}`).join("  ") || "all"
 }
 
+export const short = (words, most) => (words.length > most ? `${words.slice(0, most)}…` : words)
+
 export const skips = (tally) => Object.values(tally?.skipped || {}).reduce((sum, each) => sum + each, 0)
 export const finished = (tally) => (tally?.done || 0) + (tally?.failed || 0) + skips(tally)
 
