@@ -61,6 +61,18 @@ async def test_launch_command_says_all_that_is_wrong(local_ecs: LocalEcs) -> Non
     assert local_ecs.tasks() == []
 
 
+@pytest.mark.parametrize("away", ["DATABASE_URL", "RUN_TABLE"])
+async def test_launch_says_what_is_away(local_ecs: LocalEcs, away: str) -> None:
+    """Exit 75: nothing is wrong with the command, and the same again may go through."""
+    nobody = {"DATABASE_URL": "postgresql://shop@127.0.0.1:9/shop", "RUN_TABLE": "runs"}
+    around = environment(local_ecs, **{away: nobody[away]}) | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    async with worker("launch", "expire-sessions", "--run-key", "x", **around) as running:
+        assert await running.ended() == 75
+        [fault] = running.faults
+    assert fault.startswith("nothing is known to be started: ")
+    assert "127.0.0.1:9" in fault
+
+
 async def test_launch_keeps_its_launches_in_dynamodb_where_the_runs_are(local_ecs: LocalEcs) -> None:
     """A job without PostgreSQL is launched as well."""
     around = environment(local_ecs, RUN_TABLE=f"runs-{local_ecs.cluster}")

@@ -13,7 +13,7 @@ from worker.cli.arguments import COMMANDS
 from worker.cli.job import scope_of
 from worker.cli.launching import launcher
 from worker.environment import settings
-from worker.errors import Faults, Transient
+from worker.errors import Transient
 from worker.launches import Answer, Full, Known, Launched, Unplaced
 from worker.scope import encode
 from worker.verdict import Verdict
@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def launch_run(options: argparse.Namespace) -> int:
-    """Start it, and say in one line which task it is and what comes next; the exit code is that of a start."""
+    """Start it, and say in one line which task it is and what comes next; the exit code is that of a start. Raises Faults, Transient."""
     values = asked(options)
     answers = asyncio.run(_answers(values))
     for answer in answers:
@@ -59,7 +59,7 @@ async def _answers(values: dict[str, Any]) -> list[Answer]:
         async with launcher(settings()) as opened:
             return await opened.launch_all(values)
     except Transient as error:
-        raise Faults([f"nothing is known to be started, try again: {error}"]) from error
+        raise Transient(f"nothing is known to be started: {error}") from error
 
 
 def _line(answer: Answer) -> str:
