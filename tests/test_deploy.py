@@ -127,6 +127,7 @@ def test_deploy_migrates_before_it_registers(shared: Account) -> None:
     assert done.returncode == 0, done.stderr
     steps = [line.removeprefix("== ") for line in done.stdout.splitlines() if line.startswith("== ")]
     assert steps[2:5] == ["stack batch-poll-payments", "migrate", "register"]
+    assert "The alarm poll-payments-no-success rings now, once, until the first success" in done.stdout
     aws = shared.aws
     registered = definition(aws, "poll-payments")
     assert registered["containerDefinitions"][0]["image"].endswith("/batch-worker:1.2.3")
