@@ -29,7 +29,7 @@ SELECT 'job:' || n, 'job', n::text, '{}', $2, 'run', 'succeeded', 1, '{"read": 1
 FROM generate_series(1, $1::int) n"""
 ATTEMPTS = """
 INSERT INTO worker.attempts (run_id, number, token, started_at, ended_at, verdict, exit_code)
-SELECT run_id, 1, 0, created_at, ended_at, 'succeeded', 0 FROM worker.runs"""
+SELECT run_id, 1, 0, created_at, ended_at, 'succeeded', 0 FROM worker.runs WHERE job = 'job'"""
 LETTERS = """
 INSERT INTO worker.dead_letters (run_id, key, type, message, tries, first_at, last_at)
 SELECT 'job:' || 1 + n % $1::int, jsonb_build_array(n), 'HTTP 404', 'no such thing', 4, now(), now()

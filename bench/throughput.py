@@ -44,7 +44,8 @@ async def noop(world: World, size: Size) -> list[Line]:
 async def waiting(world: World, size: Size) -> list[Line]:
     """Wait 5 ms a record, with few and with many in flight, and with some that take much longer."""
     many, few = int(150_000 * size.seconds), int(10_000 * size.seconds)
-    slow = max(6_000, few // 3)  # less, and the last slow one alone would be a large part of the time
+    slow = max(6_000, few)  # less, and the last slow one alone would be a large part of the time
+    whole_pages = 3_000  # a part of one would wait for its slowest as a whole one does
     await world.records(many)
     delay = ("--delay", "0.005")
     at_1024, naive_1024, at_64, mixed, naive_mixed = await in_turn(
@@ -53,7 +54,7 @@ async def waiting(world: World, size: Size) -> list[Line]:
             _rival("naive", world, many // 3, "--in-flight", "1024", *delay),
             _worker(world, "wait", few),
             _worker(world, "wait", slow, "slow_in=100"),
-            _rival("naive", world, slow // 2, "--slow-in", "100", *delay),
+            _rival("naive", world, whole_pages, "--slow-in", "100", *delay),
         ),
         size.rounds,
     )

@@ -31,11 +31,14 @@ class Payments(Scope):
 
 
 class PollPayments(Job[Payments]):
-    """The provider allows 100 calls a second; a tenth is left to the people who use it by hand."""
+    """The provider allows 100 calls a second; a tenth is left to the people who use it by hand.
+
+    The limit is one for all tasks that call it so: of this job in every scope, and of sync-customers.
+    """
 
     schedule = Every(minutes=5)
     timeout = minutes(20)
-    limits = Limits(concurrency=64, rate=Rate(90, name="stripe"), page_size=500, max_age=30, record_timeout=12)
+    limits = Limits(concurrency=64, rate=Rate(90, name="stripe", shared=True), max_age=30, record_timeout=12)
     errors = ErrorBudget(share=0.2, tolerated=0.01)
     secrets = ("STRIPE_API_KEY",)
     environment = {"STRIPE_API_BASE": "https://api.stripe.com"}

@@ -40,7 +40,7 @@ class SyncCustomers(Job[Customers]):
 
     schedule = Every(minutes=15)
     timeout = hours(1)
-    limits = Limits(concurrency=16, page_size=100, rates=(Rate(20, name="stripe"),))
+    limits = Limits(concurrency=16, page_size=100, rates=(Rate(90, name="stripe", shared=True),))
     secrets = ("STRIPE_API_KEY",)
     environment = {"STRIPE_API_BASE": "https://api.stripe.com"}
 

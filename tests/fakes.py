@@ -149,8 +149,9 @@ class Batches:
         self.at: list[float] = []
         self.calls = 0
 
-    async def commit(self, batch: Batch) -> Committed:
+    async def commit(self, batch: Batch, writing: Callable[[], None]) -> Committed:
         """Commit a batch, after what it has to do first."""
+        writing()
         self.calls += 1
         await asyncio.sleep(self.delay_s)
         if self.errors:

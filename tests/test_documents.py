@@ -24,6 +24,7 @@ ELSEWHERE = {
     "for day in": "aws commands of a range of dates",
     "python -m worker.aws.pipeline_parameters": "tests/test_pipeline_stack.py",
     "python -m worker launch": "tests/test_launch_documents.py",
+    "WORKER_RATE=0 WORKER_CONCURRENCY=8192 python -m worker launch": "tests/test_scale_document.py",
     "python -m worker new": "tests/test_new.py; it would write here",
     "make test": "this is it",
 }

@@ -64,3 +64,15 @@ def test_job_file_lines_are_counted_as_said() -> None:
     source = '"""Doc."""\n\nfrom worker import (\n    Job,\n)\n\n# why\nA = """x\n\ny"""\n\ndef f(\n    a,\n):\n    """Doc.\n\n    More.\n    """\n    return a  # why\n'
     assert code_lines(source) == 7
     assert imported(source + "import worker.engine\nfrom . import x\n") == {"worker", "worker.engine", "."}
+
+
+def test_shared_rates_are_declared_alike() -> None:
+    """Jobs that share a limit by its name keep the lowest count, and refuse other windows: one declaration each."""
+    rates = {
+        (rate.name, rate.count, rate.per)
+        for job in map(registry.load, registry.names())
+        for rate in job.limits.named
+        if rate.shared
+    }
+    assert len({name for name, _, _ in rates}) == len(rates)
+    assert "stripe" in {name for name, _, _ in rates}

@@ -61,6 +61,23 @@ async def test_launch_command_says_all_that_is_wrong(local_ecs: LocalEcs) -> Non
     assert local_ecs.tasks() == []
 
 
+async def test_launch_names_what_is_in_the_way(local_ecs: LocalEcs, database_url: str) -> None:
+    """Exit 75, and the next command shows a run that there is, or will be: its task has not begun it."""
+    await migrated(database_url)
+    register(local_ecs, "poll-payments")
+    around = environment(local_ecs, DATABASE_URL=database_url)
+    async with worker("launch", "poll-payments", "--run-key", "first", **around) as running:
+        await running.output()
+    async with worker("launch", "poll-payments", "--run-key", "second", **around) as running:
+        line = await running.text("no room for poll-payments:second: ")
+        assert await running.exit_code() == 75
+    assert line.endswith("next: python -m worker runs show poll-payments:first\n")
+    async with worker("runs", "show", "poll-payments:first", **around) as running:
+        assert await running.ended() == 2
+        [fault] = running.faults
+    assert "yet: a task that was just started needs a minute or two" in fault
+
+
 @pytest.mark.parametrize("away", ["DATABASE_URL", "RUN_TABLE"])
 async def test_launch_says_what_is_away(local_ecs: LocalEcs, away: str) -> None:
     """Exit 75: nothing is wrong with the command, and the same again may go through."""

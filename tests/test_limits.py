@@ -56,6 +56,14 @@ def test_limits_tune_the_rate_by_calls_a_second(rate: float) -> None:
     assert tuned.name == "stripe"
 
 
+def test_limits_keep_the_windows_of_a_shared_rate() -> None:
+    """Those who share it count in the same; less than a call in one is a fault, not a call."""
+    limits = Limits(rate=Rate(90, name="stripe", shared=True))
+    assert limits.tuned(concurrency=None, rate=7.9, page_size=None).rate == Rate(7, name="stripe", shared=True)
+    with pytest.raises(ValueError, match=r"0.5/s is less than a call in the 1 s in which 'stripe' is shared"):
+        limits.tuned(concurrency=None, rate=0.5, page_size=None)
+
+
 def test_limits_are_tuned_in_part() -> None:
     """What the environment does not name stays; a rate of 0 is none."""
     limits = Limits(concurrency=3, rate=Rate(5), page_size=7, max_age=60, record_timeout=9)

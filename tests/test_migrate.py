@@ -8,8 +8,10 @@ from stored import as_modest, do, row_of, rows_of
 
 from worker.cli.database import migrated
 from worker.database import Link
-from worker.errors import Faults
+from worker.errors import Faults, Permanent
+from worker.portions import Ask
 from worker.store.migrate import migrate, migrations, version
+from worker.store.portions import PostgresPortions
 from worker.store.postgres import PostgresStore
 
 
@@ -110,3 +112,17 @@ async def test_store_check_names_every_missing_right(store_url: str, link: Link)
         await do(link, f"GRANT USAGE ON SEQUENCE worker.tokens TO {role}")
         assert await store.check() == []
     assert await row_of(link, "SELECT 1")
+
+
+async def test_portions_without_rights_say_which(store_url: str, link: Link) -> None:
+    """A role that was given its rights before there were shared limits lacks them on one table."""
+    async with link.using() as connection:
+        url = await as_modest(connection, store_url)
+        role = url.partition("//")[2].partition("@")[0]
+    await do(link, f"GRANT USAGE ON SCHEMA worker TO {role}")
+    ask = Ask(holder="a", number=1, count=9, per=1.0, portion=0, wants=9)
+    async with Link(url, "modest") as modest:
+        with pytest.raises(Permanent, match=r"refuses shared limits: GRANT SELECT, INSERT, UPDATE ON worker\.portions"):
+            await PostgresPortions(modest).settle("stripe", ask)
+        await do(link, f"GRANT SELECT, INSERT, UPDATE ON worker.portions TO {role}")
+        assert (await PostgresPortions(modest).settle("stripe", ask)).portion == 9

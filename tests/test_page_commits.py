@@ -1,6 +1,7 @@
 """Page commits by the engine: when, what is in them, and what happens when the sink is slow, away or says no."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,6 +53,23 @@ async def test_page_commits_tell_where_to_go_on() -> None:
     assert sink.last.cursor == [776]
     assert sink.last.open_keys == []
     assert sink.last.tally.done == sink.last.tally.read == 777
+
+
+async def test_page_commits_go_out_before_the_records_behind_them() -> None:
+    """Records that wait for a commit are begun when it writes: not before, where they would hold it up, and not only when it is done."""
+    began: list[int] = []
+
+    class Slow(Batches):
+        async def commit(self, batch: Batch, writing: Callable[[], None]) -> Committed:
+            await asyncio.sleep(0.3)
+            began.append(engine.ledger.tally.done)
+            committed = await super().commit(batch, writing)
+            began.append(engine.ledger.tally.done)
+            return committed
+
+    engine = engine_over(Rows(range(100)), sink=Slow(delay_s=0.3), limits=Limits(concurrency=4, page_size=10))
+    await engine.work()
+    assert began[2:6] == [20, 40, 40, 60]  # the first commit has nothing to write
 
 
 async def test_page_commits_hold_the_slots_when_the_sink_is_slow() -> None:

@@ -280,6 +280,23 @@ async def test_reporter_asks_for_the_same_part_of_the_run(outside: Room) -> None
     assert outside.asked == [same | how for how in kept]
 
 
+async def test_reporter_leaves_a_lost_shard_to_its_pipeline(run_store: StoreWorld, aws: Aws) -> None:
+    """Which starts it again: taken for ended, the run would post its summary now and once more. What has to be mended is over."""
+    one, two, *_ = run_store.stores
+    for number, store in ((1, one), (2, two)):
+        await granted(store, a_claim("k", shard=Shard(number, 2), bounds=[[10]], task_arn=f"arn:{number}"))
+    await one.end(a_summary(Verdict.SUCCEEDED, start=a_start(shard="1/2"), errors=()))
+    said = {"RUN_KEY": "k", "SHARD": "2/2", "TRIGGER": "pipeline"}
+    environment = [{"name": name, "value": value} for name, value in said.items()]
+    overrides = {"containerOverrides": [{"name": "worker", "environment": environment}]}
+    async with room(run_store, aws) as outside:
+        for ending, status in (("its host unhealthy", "running"), ("out of memory", "interrupted")):
+            await report(an_event(ending, overrides=overrides, taskArn="arn:2"), outside.doors)
+            run = await run_store.reader.find("poll-payments:k")
+            assert run is not None
+            assert run.status == status
+
+
 async def test_reporter_closes_a_run_whose_last_shard_died(run_store: StoreWorld, aws: Aws) -> None:
     """Nobody else will: it takes the dead shard for ended, and posts the one summary of them all, once."""
     one, two, *_ = run_store.stores

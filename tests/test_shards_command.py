@@ -1,14 +1,20 @@
 """`--shard I/N` and `--shards N` from outside: real processes, one run, one message, one exit code."""
 
 import asyncio
+import json
 import os
+import re
+import shlex
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 import pytest
 from payments import Payments, payments
+from screen import Terminal
 from sharded import COUNT_WRITES, begun, posted, settled, shard_of, shown, until
 from simulated import SEED
 from slack_server import Reply, slack
@@ -16,6 +22,7 @@ from worker_process import adds_up, finished, worker
 
 from worker.local.fate import fate
 
+ROOT = Path(__file__).parent.parent
 RECORDS = 150
 ARGUMENTS = ("poll-payments", "--run-key", "night")
 
@@ -67,6 +74,39 @@ async def test_shards_of_one_task_are_one_run(world: Payments) -> None:
     assert (await finished(*ARGUMENTS, "--shards", "3", **world.environment))[1].end["verdict"] == "already done"
     code, refused = await finished(*ARGUMENTS, "--shards", "2", **world.environment)
     assert (code, "is a run in 3 shards" in refused.faults[0]) == (2, True)
+
+
+async def test_shards_of_one_task_have_one_display(world: Payments, tmp_path: Path) -> None:
+    """On a terminal: one line says how far all are, of all records, with the limits of all; then one summary."""
+    world.simulator.behaviour.delay = 0.2
+    script = tmp_path / "shards.py"
+    arguments = ["worker", *ARGUMENTS, "--shards", "2"]
+    script.write_text(f"import runpy, sys\nsys.argv = {arguments}\nrunpy.run_module('worker', run_name='__main__')\n")
+    environment = world.environment | {"WORKER_CONCURRENCY": "16"}
+    with Terminal(script, 100, **environment) as terminal:
+        lines = await asyncio.to_thread(terminal.step)
+        assert terminal.exit_code() == 0
+    assert [line for line in lines if "verdict" in line or line.startswith("{")] == []
+    assert len([line for line in lines if line.startswith("poll-payments started")]) == 1, lines
+    assert "shard 1–2" in terminal.written
+    assert "16 at once" in terminal.written
+    assert f"of {RECORDS} records" in terminal.written
+    assert len([line for line in lines if "poll-payments succeeded" in line]) == 1, lines
+
+
+async def test_shards_of_aws_batch_are_counted_from_one(world: Payments) -> None:
+    """The line in docs/scale.md, as its job definition would say it."""
+    [line] = re.findall(r"`(sh -c 'exec python .*?')`", (ROOT / "docs" / "scale.md").read_text(encoding="utf-8"))
+    given = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "AWS_BATCH_JOB_ARRAY_INDEX": "7"}
+    process = await asyncio.create_subprocess_exec(
+        *shlex.split(line),
+        env=world.environment | given | {"RUN_KEY": "night"},
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    output, _ = await process.communicate()
+    end = next(line for line in map(json.loads, output.splitlines()) if "verdict" in line)
+    assert (process.returncode, end["shard"], end["tally"]["read"]) == (0, "8/8", 19)
 
 
 async def test_shards_by_hand_share_the_rate_and_the_last_one_reports(world: Payments) -> None:

@@ -96,6 +96,21 @@ async def test_sharing_uses_the_limit_while_tasks_come_and_go() -> None:
 
 
 @pytest.mark.looptime
+async def test_sharing_costs_nothing_where_nobody_else_is() -> None:
+    """A task alone uses as much as it would of a limit of its own; with another, both leave a little room for each other."""
+    sent: list[float] = []
+    store, rate = Store(), Rate(200, name="stripe", shared=True)
+    task = Task(rate, store, sent)
+    await asyncio.sleep(20)
+    assert used(sent, now() - 18, now()) >= 0.99 * 200
+    other = Task(rate, store, sent)
+    await asyncio.sleep(20)
+    assert 0.98 * 200 <= used(sent, now() - 18, now()) < 0.99 * 200
+    assert most_in_a_window(sent, 1) <= 200
+    await asyncio.gather(task.end(), other.end())
+
+
+@pytest.mark.looptime
 async def test_sharing_follows_demand() -> None:
     """Who needs little keeps little: the others have the rest within two seconds."""
     sent: list[float] = []

@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from worker.claim import Answer, Granted, Held, Over
-from worker.errors import DatabaseAway, Faults, Transient
+from worker.errors import DatabaseAway, Faults, Permanent, Transient
 from worker.parts import Parts
 from worker.shards import Shard
-from worker.source import Acknowledging, Bounds, Divisible, Key, Source
+from worker.sharing import Sharing
+from worker.source import Acknowledging, Bounds, Connecting, Divisible, Key, Source
 from worker.verdict import Verdict
 
 T = TypeVar("T")
@@ -73,7 +74,27 @@ class Beginning:
         return await self._patiently(lambda: source.bounds(shard.of)) if known is None else known
 
     async def _check(self) -> bool:
-        """Find every fault at once: schema, query, and what the job itself checks."""
+        """Find every fault at once: schema, query, and what the job itself checks, which may make calls."""
+        async with contextlib.AsyncExitStack() as kept:
+            for sharing in await self._first_portions():
+                await kept.enter_async_context(sharing.kept())
+            return await self._check_all()
+
+    async def _first_portions(self) -> Sequence[Sharing]:
+        """Get a portion of each shared limit. Raises Faults where the run store is not made, or has the limit in other windows."""
+        parts = self._parts
+        if parts.sharing and (faults := await self._patiently(parts.store.check)):
+            if isinstance(parts.source, Connecting):  # asked of the database: nobody whom a limit protects
+                faults += await self._check_source(opened=True)
+            raise Faults(parts.masked(faults))
+        for sharing in parts.sharing:
+            try:
+                await self._patiently(sharing.first)
+            except Permanent as error:
+                raise Faults([f"limit {sharing.rate.name}: {error}"]) from error
+        return parts.sharing
+
+    async def _check_all(self) -> bool:
         parts = self._parts
         faults = await _asked("open", parts.job.open(parts.run))
         opened = not faults
@@ -112,9 +133,8 @@ class Beginning:
             return []
 
     async def _check_job(self) -> list[str]:
-        faults = await _asked("check", self._parts.job.check(self._parts.run))
-        await self._parts.main_rate.acquire()  # it may have made a call: that counts
-        return faults
+        await self._parts.main_rate.acquire()  # it may make a call: that counts
+        return await _asked("check", self._parts.job.check(self._parts.run))
 
     async def _watch(self, held: Held) -> Answer | Idle:
         """Watch the holder for one lease time: if it shows no sign of life, succeed it."""

@@ -17,7 +17,7 @@ class Committer:
     """Commit when a page of results is there, once a second, and a last time at the end.
 
     `in_hand` gives what is being worked on, `complete` whether every record has its outcome, `finishes` whether the job is to be
-    told that; `begun` and `ended` are called as a commit has taken what is finished, and as it is recorded.
+    told that; `writing` and `ended` are called as a commit is about to write, and as it is recorded.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Committer:
         in_hand: Callable[[], list[Record | Parked]],
         complete: Callable[[], bool],
         finishes: bool,
-        begun: Callable[[], None],
+        writing: Callable[[], None],
         ended: Callable[[], None],
         patiently: Patience,
         reporter: Reporter,
@@ -39,11 +39,12 @@ class Committer:
     ) -> None:
         self._source, self._supply, self._ledger, self._sink = source, supply, ledger, sink
         self._page_size, self._in_hand, self._complete, self._finishes = page_size, in_hand, complete, finishes
-        self._begun, self._ended = begun, ended
+        self._writing, self._ended = writing, ended
         self._patiently, self._reporter, self._clock = patiently, reporter, clock
         self._due = asyncio.Event()
         self._closing = False
         self.commits = 0
+        self.committing_s = 0.0
 
     def ask(self) -> None:
         """Ask for a commit."""
@@ -81,19 +82,20 @@ class Committer:
         began = self._clock()
         self._ledger.tally.read = self._supply.read
         batch = self._ledger.take_batch(*self._checkpoint(), complete)
-        self._begun()
-        done = await self._patiently(lambda: self._sink.commit(batch))
+        done = await self._patiently(lambda: self._sink.commit(batch, self._writing))
         self._ledger.committed(batch, done)
         await self._acknowledge(batch, done.refused)
         self._ended()
         self.commits += 1
+        duration_s = self._clock() - began
+        self.committing_s += duration_s
         commit = Commit(
             number=done.number,
             records=len(batch.results) + len(batch.dead_letters),
             written=len(batch.results) - done.changed - done.refusals,
             cursor=batch.cursor,
             open_keys=len(batch.open_keys),
-            duration_s=self._clock() - began,
+            duration_s=duration_s,
         )
         self._reporter.committed(commit)
 

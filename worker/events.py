@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -143,6 +144,30 @@ class ShardEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What an attempt's records took in all, in seconds and permits: plans of larger runs are made from it."""
+
+    in_flight_s: float = 0.0
+    """The time of one record after the other in `process`, as looked at ten times a second."""
+    cpu_s: float = 0.0
+    """Without the start of the process."""
+    reading_s: float = 0.0
+    committing_s: float = 0.0
+    calls: dict[str, float] = field(default_factory=dict)
+    """Permits taken of each limit, by its name."""
+
+    def plus(self, other: "Spent") -> "Spent":
+        """Add what another took, as one shard's to those of others."""
+        return Spent(
+            in_flight_s=self.in_flight_s + other.in_flight_s,
+            cpu_s=self.cpu_s + other.cpu_s,
+            reading_s=self.reading_s + other.reading_s,
+            committing_s=self.committing_s + other.committing_s,
+            calls=dict(Counter(self.calls) + Counter(other.calls)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """How the attempt ended: everything that the reports say. Memory in bytes, CPU in seconds of one core."""
 
@@ -167,6 +192,7 @@ class Summary:
     peak_memory: int = 0
     cpu_s: float = 0.0
     commits: int = 0
+    spent: Spent = field(default_factory=Spent)
     history: History | None = None
     errors: tuple[ErrorGroup, ...] = ()
     """All groups, largest first (bounded)."""

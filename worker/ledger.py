@@ -97,8 +97,11 @@ def corrected(tally: Tally, committed: Committed) -> Tally:
 class Sink(Protocol):
     """Where page commits go: the results into the job's tables, the rest into the run store, in one transaction."""
 
-    async def commit(self, batch: Batch) -> Committed:
-        """Commit a batch; `Transient` asks for the same batch again, until it is known to be committed or not."""
+    async def commit(self, batch: Batch, writing: Callable[[], None]) -> Committed:
+        """Commit a batch; `Transient` asks for the same batch again, until it is known to be committed or not.
+
+        `writing` is called each time the results are about to be written: what is done from then on holds up nothing.
+        """
         ...
 
 

@@ -96,6 +96,10 @@ def _per_second(rate: float, before: Rate) -> Rate:
     A shared one keeps its windows: those who share it count in the same.
     """
     if before.shared:
-        return replace(before, count=max(1, int(rate * before.per)))
+        if rate * before.per < 1:
+            raise ValueError(
+                f"{rate:g}/s is less than a call in the {before.per:g} s in which {before.name!r} is shared"
+            )
+        return replace(before, count=int(rate * before.per))
     count = max(1, int(rate))
     return replace(before, count=count, per=count / rate)

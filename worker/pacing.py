@@ -18,6 +18,10 @@ class Window:
         self._grains: deque[tuple[float, float]] = deque()  # of the last window: when it ends, how many
         self._taken = 0.0
 
+    def stretch(self, factor: float) -> None:
+        """Go on with windows longer by that factor."""
+        self._length *= factor
+
     def due(self, now: float) -> float:
         """Count what may be taken."""
         while self._grains and self._grains[0][0] <= now - self._length:
@@ -79,6 +83,10 @@ class Pace:
         """Go on at another spacing; nothing that is due waits longer than that."""
         self.interval = interval
         self.next = min(self.next, now + interval)
+
+    def forgo(self, before: float) -> None:
+        """Let go of what fell due before that."""
+        self.next = max(self.next, before)
 
     def due(self, now: float) -> float:
         """Count what may be taken."""

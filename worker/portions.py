@@ -3,7 +3,7 @@
 What makes it strict is that a portion travels with what was taken on it. Who goes down from 100 to 60 a window hands over, with the
 40, its share of what it took in the last window, each with its age; who is given the 40 counts that as taken by himself. So the
 portions never add up to more than the limit, what was taken to no more than the portions, and no permit is lost on the way
-(docs/adr/0010-shared-rates.md). Times are the run store's own; of a host's clock only ages are told.
+(docs/adr/0011-shared-rates.md). Times are the run store's own; of a host's clock only ages are told.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,8 +15,10 @@ import msgspec
 from worker.errors import Permanent, Transient
 from worker.pacing import Taken
 
-LEASE_S = 60.0
-"""Who was not heard of for so long uses its portion no more, and others get it …"""
+LEASES = 4
+"""A portion is leased for so many times a run's lease: a database's failover is to cost no call …"""
+LEASE_S = LEASES * 15.0
+"""… who was not heard of for so long uses its portion no more, and others get it …"""
 CLOCKS_S = 2.0
 """… so much earlier it stops by its own clock."""
 WINDOWS = 1.015
@@ -43,12 +45,13 @@ class Ask:
     """Of what it gives back: the age in seconds, and number, of the permits taken."""
     heard: int = 0
     """The number of the last ask whose answer it heard."""
+    lease_s: float = LEASE_S
     leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a task may use, from the moment of its asking on, for `LEASE_S - CLOCKS_S`."""
+    """What a task may use, from the moment of its asking on, for `lease_s - CLOCKS_S`."""
 
     portion: int
     fair: int
@@ -116,7 +119,7 @@ def settle(ledger: Ledger, ask: Ask, now: float, latest: float | None = None) ->
     if ask.leaving:
         grant = Grant(portion=0, fair=0, taken=(), lowest=0.0, highest=0.0)
         return Ledger(per=per, holders=others, taken=taken), grant
-    me = Holder(portion=portion, count=ask.count, wants=ask.wants, until=latest + LEASE_S, number=ask.number)
+    me = Holder(portion=portion, count=ask.count, wants=ask.wants, until=latest + ask.lease_s, number=ask.number)
     settled = Ledger(per=per, holders={**others, ask.holder: me}, taken=taken)
     fair = _grow(settled, me, ask.holder)
     ages = tuple((now - stamp, permits) for stamp, permits in me.came)

@@ -1,7 +1,8 @@
 """The rate limit at work: never more than `count` permits taken in any window of `per` seconds, evenly, in order of asking.
 
-What is promised holds for when permits are *taken*: who waited takes his when he goes on, not when he is woken. aiolimiter,
-the usual choice, lets twice the rate through in some windows and waiters overtake each other: docs/adr/0003.
+What is promised holds for whoever sends as soon as he goes on with his permit. Permits count as taken at the next look at the
+limit, or when the loop has come round: by then they are sent, however long the process was held up in between. aiolimiter, the
+usual choice, lets twice the rate through in some windows and waiters overtake each other: docs/adr/0003.
 """
 
 import asyncio
@@ -15,17 +16,19 @@ from worker.limits import Rate
 from worker.pacing import Pace, Taken, Window
 
 _SLACK = 1.005
-"""Windows are kept half a per cent longer than promised: room for the time between taking a permit and sending."""
+"""Windows are kept half a per cent longer than promised: room for what is late between us and the other side."""
 _SHARED_SLACK = 1.015
 """More of it where several tasks add up: each of them may be late for itself."""
 _GRAIN = 0.001
 """What is taken within this share of a window is remembered as one: a high rate costs no memory."""
+_ROOM = 0.0025
+"""The even pace is so much slower than a full window: what made up for a hold-up does not fill window after window."""
 _CATCH_UP_S = 0.05
-"""Permits that were not taken when they fell due are made up for, within the strict window, if no later than this …"""
+"""Permits that somebody waited for and could not take are made up for, within the strict window, if no later than this …"""
 _HURRY = 1.25
 """… and no faster than this: a clump would come back a window later, and its sends are spread by chance over two of them."""
 _LATE_TIMER_S = 0.003
-"""A timer may be as late as this without a hurry."""
+"""A timer may be as late as this without a hurry; what nobody waited for is made up for if no later than this."""
 _SHORTEST_TIMER_S = 0.001
 """uvloop's timers count milliseconds; shorter ones fire at once and would spin the loop."""
 _NONE = Rate(10**12)
@@ -37,15 +40,14 @@ class RateLimit:
 
     `credit` counts permits that are free for the taking, now or later; while somebody waits there are none. As long as it is
     above 1 a caller in a hurry may take 1 from it by himself: that saves the engine a look at the clock and a call for each
-    record. The last one goes by `try_acquire`, which books them all as taken at that moment, the latest that it can have been.
-    The clock is `time.monotonic`: uvloop's is a cached millisecond.
+    record. The last one goes by `try_acquire`. The clock is `time.monotonic`: uvloop's is a cached millisecond.
     """
 
     def __init__(self, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
         rate = rate or _NONE
         slack = _SHARED_SLACK if rate.shared else _SLACK
         self._clock = clock
-        self._spacing = rate.per * (slack + _GRAIN)
+        self._spacing = rate.per * (slack + _ROOM)
         self._interval = self._spacing / rate.count
         self._window = Window(rate.count, rate.per * slack, rate.per * _GRAIN)
         self._even = Pace(self._interval, _CATCH_UP_S)
@@ -56,9 +58,11 @@ class RateLimit:
         self._waited = False
         self.credit = self._given = 0.0  # the second as of the last booking
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._woken = 0  # waiters whose permit fell due, and who have not gone on yet
+        self._woken = 0  # waiters whose permit fell due, until the loop has come round
+        self._gone_on = 0  # those of them who went on with it
         self._timer: asyncio.TimerHandle | None = None
         self.throttled_s = 0.0
+        self._all, self._alone = rate.count, not rate.shared
         if rate.shared:
             self.hold(0, ())
 
@@ -70,7 +74,9 @@ class RateLimit:
     @property
     def wait_s(self) -> float:
         """Give about how long a permit would take to come to who asks for it now, in seconds."""
-        due = 0.0 if self.credit >= 1 else max(0.0, self._soonest - self._clock())
+        now = self._clock()
+        self._book(now)
+        due = 0.0 if self.credit >= 1 else max(0.0, self._soonest - now)
         return due + self._interval * (self._woken + len(self._waiters))
 
     @property
@@ -86,14 +92,16 @@ class RateLimit:
             return True
         if self._waiters or self._woken:
             return False
-        now = self._clock()
         if self.credit < 1:
+            now = self._clock()
+            self._book(now)
+            self._even.forgo(now - _LATE_TIMER_S)
             self.credit = self._given = self._due(now)
             if self.credit < 1:
                 return False
         self.credit -= 1
         if self.credit < 1:
-            self._book(now)
+            asyncio.get_running_loop().call_soon(self._book_now)
         return True
 
     async def acquire(self) -> None:
@@ -104,13 +112,8 @@ class RateLimit:
         self._waiters.append(waiter)
         self._waited = True
         self._arm()
-        try:
-            await waiter
-            self._take(1, self._clock())
-        finally:
-            if waiter.done() and not waiter.cancelled():  # woken, even if it is cancelled before it goes on
-                self._woken -= 1
-                self._arm()
+        await waiter
+        self._gone_on += 1
 
     def pause(self, seconds: float) -> None:
         """Give nothing for that long; a pause that is already longer stays."""
@@ -137,8 +140,17 @@ class RateLimit:
     def hold(self, count: int, taken: Iterable[Taken], until: float = inf) -> None:
         """Go on with `count` permits a window, some of which others have taken; from `until` on with none."""
         with self._changed():
+            self._room_for_others(count < self._all)
             self._window.join(count, taken)
             self._until = until
+
+    def _room_for_others(self, there_are: bool) -> None:
+        """Keep windows longer while others have a part of the limit: who has all of it is late for himself alone."""
+        if there_are == self._alone:
+            factor = _SHARED_SLACK / _SLACK if there_are else _SLACK / _SHARED_SLACK
+            self._spacing *= factor
+            self._window.stretch(factor)
+            self._alone = not there_are
 
     def part(self, count: int) -> list[Taken]:
         """Go down to `count`; give what was taken of the rest, for the next who has that is bound by it."""
@@ -179,6 +191,16 @@ class RateLimit:
             self._take(self._given - self.credit, now)
             self._given = self.credit
 
+    def _book_now(self) -> None:
+        self._book(self._clock())
+
+    def _book_woken(self) -> None:
+        """Book what those have taken who were woken together, and let the next ones be woken."""
+        if self._gone_on:
+            self._take(self._gone_on, self._clock())
+        self._woken = self._gone_on = 0
+        self._arm()
+
     def _take(self, permits: float, now: float) -> None:
         self.taken += permits
         self._window.take(permits, now)
@@ -186,7 +208,7 @@ class RateLimit:
         self._hurry.take(permits, now)
 
     def _arm(self) -> None:
-        """See to it that the next ones are woken, once those before them have gone on."""
+        """See to it that the next ones are woken, once those before them are booked."""
         if self._timer is None and self._waiters and not self._woken:
             now, soonest = self._clock(), self._soonest
             if max(now, soonest) < self._until:  # else a new portion wakes them
@@ -195,10 +217,15 @@ class RateLimit:
 
     def _wake(self) -> None:
         """Wake, in one go, everybody whose permit fell due; a waiter that was cancelled takes none."""
-        self._timer, due = None, self._due(self._clock())
+        now, self._timer = self._clock(), None
+        self._book(now)
+        due = self._due(now)
         while self._waiters and (self._woken < due or self._waiters[0].done()):
             waiter = self._waiters.popleft()
             if not waiter.done():
                 self._woken += 1
                 waiter.set_result(None)
-        self._arm()
+        if self._woken:
+            asyncio.get_running_loop().call_soon(self._book_woken)  # the loop comes to it after them
+        else:
+            self._arm()

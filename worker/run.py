@@ -45,6 +45,7 @@ class _Attempt:
         self._began = asyncio.get_running_loop().time()
         self._start = self._introduce(None)
         self._engine: Engine | None = None
+        self._cpu_before = 0.0
         self._samples: Sequence[str] = ()
         self._whole: Summary | None = None
 
@@ -113,6 +114,7 @@ class _Attempt:
             reporter=parts.reporter,
             patience_s=parts.patience_s,
         )
+        self._cpu_before = process.cpu_seconds()
         deadline_s = parts.job.timeout.total_seconds()
         timer = asyncio.get_running_loop().call_later(
             deadline_s, parts.stop.ask, f"the deadline of {deadline_s:g} s passed"
@@ -165,7 +167,7 @@ class _Attempt:
     async def _share(self, sharing: Sharing, engine: Engine) -> None:
         """Keep a shared limit at this task's portion while the work goes on."""
         try:
-            await sharing.keep()
+            await sharing.work()
         except Exception as error:  # noqa: BLE001 - without it the task would wait for permits that never come
             engine.fail(error)
 
@@ -297,10 +299,10 @@ class _Attempt:
             counters=beside.counters(parts.run.counters),
             next_command=next_command(parts, verdict),
         )
-        return summary if engine is None else _counted(summary, engine, parts.sharing)
+        return summary if engine is None else _counted(summary, engine, self._cpu_before, parts.sharing)
 
 
-def _counted(summary: Summary, engine: Engine, sharings: Sequence[Sharing]) -> Summary:
+def _counted(summary: Summary, engine: Engine, cpu_before: float, sharings: Sequence[Sharing]) -> Summary:
     """Add what the engine has counted: of records what was committed; the rest is unfinished."""
     tally = engine.ledger.saved.copy()
     tally.read = engine.supply.read
@@ -314,6 +316,7 @@ def _counted(summary: Summary, engine: Engine, sharings: Sequence[Sharing]) -> S
         throttled_s=engine.throttled_s,
         limited_by=engine.limited_by,
         commits=engine.committer.commits,
+        spent=replace(engine.spent, cpu_s=summary.cpu_s - cpu_before),
         errors=engine.ledger.groups(),
         portions={sharing.rate.name: sharing.portion for sharing in sharings},
     )

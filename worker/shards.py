@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from worker import run_key
 from worker.budget import ErrorBudget
 from worker.errors import Faults
-from worker.events import ErrorGroup, Progress, ShardEnd, Start, Summary
+from worker.events import ErrorGroup, Progress, ShardEnd, Spent, Start, Summary
 from worker.limits import Limits, Rate
 from worker.mask import MASK
 from worker.runs import PENDING
@@ -130,6 +131,7 @@ class _Told(msgspec.Struct):
     peak_memory: int = 0
     cpu_s: float = 0.0
     commits: int = 0
+    spent: Spent = Spent()
     errors: tuple[ErrorGroup, ...] = ()
     samples: tuple[str, ...] = ()
     links: dict[str, str] = {}
@@ -199,6 +201,7 @@ def closed(whole: Whole, shards: Sequence[Rested]) -> Summary:
         peak_memory=max((each.peak_memory for each in told), default=0),
         cpu_s=sum(each.cpu_s for each in told),
         commits=sum(each.commits for each in told),
+        spent=reduce(Spent.plus, (each.spent for each in told), Spent()),
         errors=errors,
         samples=tuple(sample for each in told for sample in each.samples)[:5],
         links={label: url for each in told for label, url in each.links.items()},

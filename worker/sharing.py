@@ -5,7 +5,8 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from math import ceil, inf
 
 from worker.errors import Transient
@@ -39,8 +40,10 @@ class Sharing:
         portions: Portions,
         log: logging.Logger,
         clock: Callable[[], float] = time.monotonic,
+        lease_s: float = LEASE_S,
     ) -> None:
         self.rate, self._limit, self._portions, self._log, self._clock = rate, limit, portions, log, clock
+        self._lease_s = lease_s
         self._holder = secrets.token_hex(8)
         self._number = self._heard = 0
         self._given: list[Taken] = []
@@ -48,6 +51,33 @@ class Sharing:
         self._measured = (clock(), limit.taken)
         self._warned = False
         self.portion = 0
+
+    async def first(self) -> None:
+        """Get a portion, as small as may be: enough for what a job asks before its work. Raises Transient, and Permanent as `keep`."""
+        self._wanted = (1, 1)
+        pause = await self.ask()
+        if not self._limit.portion:
+            self._log.info("waiting for a portion of limit %s: other tasks have all of it", self.rate.name)
+        while not self._limit.portion:
+            await asyncio.sleep(pause)
+            pause = await self.ask()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep that first portion for a while, and give it back."""
+        keeping = asyncio.create_task(self.keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await self.leave()
+
+    async def work(self) -> None:
+        """Ask for as much as the work needs, for ever; raises as `keep`."""
+        self._wanted = (self.rate.count, self.rate.count)
+        self._measured = (self._clock(), self._limit.taken)
+        await self.keep()
 
     async def keep(self) -> None:
         """Ask for ever; raises Permanent where the limit cannot be shared as it is declared."""
@@ -89,12 +119,13 @@ class Sharing:
             wants=wants,
             given=tuple(given),
             heard=self._heard,
+            lease_s=self._lease_s,
             leaving=leaving,
         )
         grant = await self._portions.settle(self.rate.name, ask)
         self._heard, self._given = self._number, []
         now = self._clock()
-        until = inf if leaving else asked_at + LEASE_S - CLOCKS_S
+        until = inf if leaving else asked_at + self._lease_s - CLOCKS_S
         self._limit.hold(grant.portion, [(now - age, permits) for age, permits in grant.taken], until)
         return grant
 

@@ -1,6 +1,6 @@
 """The page commit of an attempt: its job's `write` within the run store's transaction, or, where that goes elsewhere, before it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,18 +30,27 @@ class PageCommits:
 
         self._writer = Writer(write, letter, self._is_refusal if self._ahead else parts.store.is_refusal)
 
-    async def commit(self, batch: Batch) -> Committed:
+    async def commit(self, batch: Batch, writing: Callable[[], None]) -> Committed:
         """Commit a batch, the last one together with what the job does once all is worked on; see `Sink`.
 
         What was written ahead is not written again when only the store asks for another try.
         """
-        writing = await self._written_ahead(batch) if self._ahead else self._writer
+        if self._ahead:
+            writing()
+        write = await self._written_ahead(batch) if self._ahead else self._telling(writing)
         if batch.last and self._finish is not None:
-            writing = self._and_finish(writing)
-        committed = await self._parts.store.commit(batch, self._parts.source.order, writing)
+            write = self._and_finish(write)
+        committed = await self._parts.store.commit(batch, self._parts.source.order, write)
         if self._wrote is None:
             return committed
         return replace(committed, refused=tuple(self._wrote[1].refused), lost_refusals=0)
+
+    def _telling(self, told: Callable[[], None]) -> Writing:
+        async def telling(results: Sequence[Result], connection: Any, careful: bool) -> Wrote:
+            told()
+            return await self._writer(results, connection, careful)
+
+        return telling
 
     def _and_finish(self, writing: Writing) -> Writing:
         async def finishing(results: Sequence[Result], connection: Any, careful: bool) -> Wrote:

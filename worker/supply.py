@@ -79,6 +79,7 @@ class Supply:
         self._again = [Parked(key, None, -inf) for key in open_keys]  # to be read again
         self._pumping = asyncio.Event()
         self.read = len(self._again)
+        self.reading_s = 0.0
         self.read_at = 0.0
         self._oldest_age_s = 0.0
         self.ended = False
@@ -174,6 +175,7 @@ class Supply:
         size = self._page_size if self._left is None else min(self._page_size, self._left)
         after, generation, read_at = self._after, self._generation, self._clock()
         page = await patiently(lambda: self._source.page(after, size)) if size else Page((), None)
+        self.reading_s += self._clock() - read_at
         if generation != self._generation:
             return  # what was ahead was dropped meanwhile: this page is out of its order
         rows = page.records

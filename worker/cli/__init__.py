@@ -4,7 +4,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from worker.cli.arguments import COMMANDS, command_parser, overview
+from worker.cli.arguments import command_parser, overview
+from worker.cli.commands import COMMANDS
 from worker.errors import Faults, Transient
 from worker.signals import Signals
 from worker.verdict import Verdict

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from worker import registry
 from worker.claim import Selection
-from worker.cli.arguments import COMMANDS, job_parser
+from worker.cli.arguments import job_parser
+from worker.cli.commands import load
 from worker.cli.store import reading
 from worker.errors import Faults
 from worker.job import Job
@@ -20,7 +20,7 @@ from worker.scope import as_text, variable
 def replayed(options: argparse.Namespace) -> tuple[type[Job[Any]], argparse.Namespace]:
     """Give the job of a run and the options that replay its dead letters."""
     run = asyncio.run(_found(options.run))
-    job = registry.load(run.job, tuple(COMMANDS))
+    job = load(run.job)
     again = job_parser(job).parse_args([])
     again.replay = Selection(options.error, options.key)
     again.scope = [*_scope(job, run, options.scope), *options.scope]

@@ -1,32 +1,17 @@
 """What the command line takes, and the help that teaches it."""
 
 import argparse
-import re
-from datetime import timedelta
-from ipaddress import ip_network
 from typing import Any
 
 from worker import registry
+from worker.cli.commands import COMMANDS, PROGRAM
 from worker.cli.describe import bounds
+from worker.cli.values import age, days, network, positive
 from worker.errors import Faults
 from worker.job import Job
 from worker.scope import described, variable
 from worker.verdict import Verdict
 
-COMMANDS = {
-    "list": "the jobs, with schedule, limits and scope fields",
-    "runs": "the latest runs and how they went; runs show <run>: one of them, with attempts and dead letters",
-    "replay": "work on the records of a run that failed again, and on those alone",
-    "migrate": "create or update the run store, in DATABASE_URL or RUN_TABLE",
-    "prune": "forget old runs",
-    "local": "start the servers that jobs need on this machine, filled, for runs by hand",
-    "new": "write a job on PostgreSQL with its seed, its test and its task definition",
-    "doctor": "find what hurts at night in jobs, task definitions, stacks and environment",
-    "launch": "start a run's task on ECS, in LAUNCH_CLUSTER",
-    "serve": "start runs over HTTP: POST /admin/<job>",
-    "token": "make a bearer token for serve",
-}
-PROGRAM = "python -m worker"
 _LOCAL = """PostgreSQL, AWS, the payment provider, a receiver of webhooks: what the job needs and the environment does not name
 (DATABASE_URL, AWS_ENDPOINT_URL, STRIPE_API_BASE, WEBHOOKS_URL), filled by jobs/local/<job_name>.sql or .py."""
 
@@ -64,7 +49,7 @@ def command_parser(word: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"{PROGRAM} {word}", description=f"{purpose_of[0].upper()}{purpose_of[1:]}.")
     if word == "runs":
         parser.add_argument("job", nargs="?", help="only this job's runs")
-        parser.add_argument("--limit", type=_positive, default=20, metavar="N", help="how many at most (20)")
+        parser.add_argument("--limit", type=positive, default=20, metavar="N", help="how many at most (20)")
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
     elif word == "runs show":
         parser.add_argument("run", help="its name: <job>:<run key>")
@@ -100,13 +85,13 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         parser.add_argument("--port", type=int, default=8080, help="port to listen on (8080; 0: any free one)")
         parser.add_argument(
             "--trust-proxy",
-            type=_network,
+            type=network,
             action="append",
             default=[],
             metavar="CIDR",
             help="believe X-Forwarded-For of proxies there: 10.0.0.0/8; again for more (nobody)",
         )
-        parser.add_argument("--most", type=_positive, default=4, metavar="N", help="runs at the same time (4)")
+        parser.add_argument("--most", type=positive, default=4, metavar="N", help="runs at the same time (4)")
         parser.add_argument(
             "--ecs", action="store_true", help="start runs as tasks in LAUNCH_CLUSTER, not as processes here"
         )
@@ -122,7 +107,7 @@ def command_parser(word: str) -> argparse.ArgumentParser:
             metavar="RIGHT",
             help="read, start:<job>, stop:<job> or replay:<job>, with * for all jobs; again for more",
         )
-        new.add_argument("--days", type=_days, default=90, metavar="N", help="how long it is good for (90)")
+        new.add_argument("--days", type=days, default=90, metavar="N", help="how long it is good for (90)")
     return parser
 
 
@@ -158,7 +143,7 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="work on the records, change nothing, show what would be done"
     )
     parser.add_argument(
-        "--max-records", type=_positive, metavar="N", help="stop after N records; does not use up the run key"
+        "--max-records", type=positive, metavar="N", help="stop after N records; does not use up the run key"
     )
     if job.write is not None:
         _add_max_affected(parser, f"{job.max_affected:,}" if job.max_affected is not None else "any number")
@@ -169,7 +154,7 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
         "--shard", metavar="I/N", help="work on one of N parts of the run that --run-key names, from 1/N to N/N (SHARD)"
     )
     parser.add_argument(
-        "--shards", type=_positive, metavar="N", help="work on the run in N processes, which share limits and budgets"
+        "--shards", type=positive, metavar="N", help="work on the run in N processes, which share limits and budgets"
     )
     parser.add_argument("--tell", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--wait", action="store_true", help="if the run is going on already, follow it to its end")
@@ -190,7 +175,7 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
 def _add_max_affected(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--max-affected",
-        type=_positive,
+        type=positive,
         metavar="N",
         help=f"let the run change N records at most, this once ({default})",
     )
@@ -198,7 +183,7 @@ def _add_max_affected(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _add_local(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("the local servers", _LOCAL)
-    group.add_argument("--records", type=_positive, default=5_000, metavar="N", help="seed this many records (5,000)")
+    group.add_argument("--records", type=positive, default=5_000, metavar="N", help="seed this many records (5,000)")
     group.add_argument(
         "--provider-rate", type=int, default=100, metavar="N", help="calls a second it allows (100; 0: no limit)"
     )
@@ -217,30 +202,3 @@ def _first_line(name: str) -> str:
         return registry.purpose(registry.load(name))
     except Faults as faults:
         return f"BROKEN: {faults.faults[0]}"
-
-
-def age(text: str) -> timedelta:
-    """Read `90d`, `12h` or `2w`."""
-    match = re.fullmatch(r"(\d{1,5})([hdw])", text)
-    if match is None or int(match[1]) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an age such as 90d, 12h or 2w")
-    return timedelta(**{{"h": "hours", "d": "days", "w": "weeks"}[match[2]]: int(match[1])})
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no network such as 10.0.0.0/8") from error
-
-
-def _days(text: str) -> int:
-    if _positive(text) > 3_650:
-        raise argparse.ArgumentTypeError(f"{text} days are more than ten years: a token must end")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)

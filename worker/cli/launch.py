@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from worker import registry
-from worker.cli.arguments import COMMANDS
-from worker.cli.job import scope_of
+from worker.cli import plan
+from worker.cli.commands import load
 from worker.cli.launching import launcher
+from worker.cli.started import scope_of
 from worker.environment import settings
-from worker.errors import Transient
+from worker.errors import Faults, Transient
 from worker.launches import Answer, Full, Known, Launched, Unplaced
 from worker.scope import encode
 from worker.verdict import Verdict
@@ -29,10 +29,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard", metavar="I/N", help="only that part of the run, which --run-key names")
     parser.add_argument("--backlog", action="store_true", help="as many tasks as the job's queue needs")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    plan.arguments(parser)
 
 
 def launch_run(options: argparse.Namespace) -> int:
     """Start it, and say in one line which task it is and what comes next; the exit code is that of a start. Raises Faults, Transient."""
+    if options.plan:
+        return plan.show_plan(options)
+    if said := [flag for flag in plan.ALONE if getattr(options, flag) is not None]:
+        raise Faults([f"--{flag.replace('_', '-')} goes with --plan" for flag in said])
     values = asked(options)
     answers = asyncio.run(_answers(values))
     for answer in answers:
@@ -42,7 +47,7 @@ def launch_run(options: argparse.Namespace) -> int:
 
 def asked(options: argparse.Namespace) -> dict[str, Any]:
     """Give the request that the options make. Raises Faults."""
-    job = registry.load(options.job, tuple(COMMANDS))
+    job = load(options.job)
     values = {
         "run_key": options.run_key,
         "max_records": options.max_records,
@@ -70,8 +75,10 @@ def _next(answer: Answer) -> str:
     """Give the command that tells how it goes."""
     if isinstance(answer, Launched):
         return f"python -m worker runs show {answer.launch.run_id}"
-    if isinstance(answer, (Known, Full)):
+    if isinstance(answer, Known):
         return f"python -m worker runs show {answer.run_id}"
+    if isinstance(answer, Full) and answer.live:  # what is in the way; the run itself is not there
+        return f"python -m worker runs show {answer.live[0].run_id}"
     return ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import worker
 from worker import registry
-from worker.cli.arguments import PROGRAM
+from worker.cli.commands import PROGRAM
 from worker.errors import Faults
 
 _TEMPLATES = Path(__file__).parent / "templates"

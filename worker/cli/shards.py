@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection
 from typing import Any, TextIO
 
 from worker.cli.faults import tell
-from worker.cli.job import Started, catch_the_uncaught, limits_of, started
 from worker.cli.reports import overseer
+from worker.cli.started import Started, limits_of, started
 from worker.errors import Faults, Transient
 from worker.events import Progress, Reporter, Start, Summary
 from worker.job import Job
@@ -46,7 +46,7 @@ def make_in_shards(job: type[Job[Any]], options: argparse.Namespace, signals: Si
         return tell(faults, start.mask)
     shown, posted, stream = overseer(start.found, start.mask)
     logs.context(**start.named)
-    catch_the_uncaught()
+    logs.catch_the_uncaught()
     return asyncio.run(_Processes(start, options, shown, posted, stream).work(signals))
 
 
@@ -200,11 +200,18 @@ class _Processes:
         while True:
             await asyncio.sleep(_PROGRESS_EVERY_S)
             starts = [shard.start for shard in self._all if shard.start]
-            if starts and not self._introduced:
+            if starts and self._all_begun and not self._introduced:
                 self._introduced = True
                 self._shown.started(start_of(starts, self._options.shards))
-            if told := [shard.progress for shard in self._all if shard.progress]:
+            if self._introduced and (told := [shard.progress for shard in self._all if shard.progress]):
                 self._shown.progress(progress_of(told, self._stop.reason))
+
+    @property
+    def _all_begun(self) -> bool:
+        """Tell whether nothing is missing that is to be shown as one: the limits of all, added up."""
+        return bool(self._stop) or (
+            len(self._all) == self._options.shards and all(shard.began.is_set() for shard in self._all)
+        )
 
     async def _end(self) -> int:
         """Show how the run ended; where nobody could close it, how the worst of its shards did."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from worker import registry
-from worker.cli.arguments import COMMANDS
+from worker.cli.commands import load
 from worker.cli.store import room
 from worker.environment import settings
 from worker.errors import Faults
@@ -41,7 +41,7 @@ def serve_stack(options: argparse.Namespace) -> int:
     # A shell that has pasted what an earlier stack printed wants a new one.
     environ = os.environ if options.child else {}
     seeds = {name: _seed(name) for name in options.jobs or registry.names()}
-    jobs = [registry.load(name, tuple(COMMANDS)) for name in options.jobs]
+    jobs = [load(name) for name in options.jobs]
     needs = set().union(*(_needs(job, seeds[job.name], environ) for job in jobs)) if jobs else set(stack.PROVIDED)
     provider = process.ProviderOptions(
         rate=options.provider_rate, delay=options.provider_delay, fail=options.provider_fail, seed=options.seed

@@ -14,7 +14,7 @@ from typing import Any
 from worker import registry
 from worker.aws.stopped import Stopped, stopped
 from worker.aws.verdicts import Ending, explain
-from worker.cli.job import scope_of
+from worker.cli.started import scope_of
 from worker.errors import Faults
 from worker.functions.doors import Doors, opened
 from worker.functions.telling import Troubles
@@ -60,7 +60,8 @@ async def report(event: Mapping[str, Any], doors: Doors) -> dict[str, Any]:
         again = await _follow(task, ending, run, doors, known=not troubles.said)
     if isinstance(again, (Full, Unplaced)):
         troubles.said.append(f"not started again yet: {again}")
-    if ending.silent and not troubles.said and (again is None or isinstance(again, Refused)):
+    over = again is None or isinstance(again, Refused)
+    if ending.silent and not troubles.said and over and not (ending.restart and _of_pipeline(task)):
         with troubles.kept("the shard was not taken for ended"):
             await _bury(task, doors)
     notice = _notice(task, ending, run, again, doors)
@@ -122,6 +123,11 @@ async def _follow(task: Stopped, ending: Ending, run: RunView | None, doors: Doo
     if launch is None and not isinstance(answer, (Full, Unplaced)):
         await doors.books.marks.mark(f"restart/{task.arn}")
     return answer
+
+
+def _of_pipeline(task: Stopped) -> bool:
+    """Tell whether a state machine has started it, and starts it again itself where that helps."""
+    return task.environment.get("TRIGGER") == "pipeline"
 
 
 async def _bury(task: Stopped, doors: Doors) -> None:

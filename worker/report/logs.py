@@ -47,6 +47,12 @@ def context(**fields: Any) -> None:
         del _context[name]
 
 
+def catch_the_uncaught() -> None:
+    """Log what nobody catches."""
+    sys.excepthook = log_uncaught
+    threading.excepthook = log_uncaught_in_thread
+
+
 def log_uncaught(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
     """Log what ended the main thread: for `sys.excepthook`."""
     _log.critical("uncaught %s", kind.__name__, exc_info=(kind, error, stack))

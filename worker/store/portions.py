@@ -1,8 +1,10 @@
 """Shared rate limits in PostgreSQL: one row a limit, settled under its lock, on the database's clock."""
 
+import asyncpg
 import msgspec
 
-from worker.database import Link
+from worker.database import Link, where
+from worker.errors import Permanent
 from worker.portions import Ask, Grant, Ledger, settle
 from worker.store import statements as sql
 
@@ -22,6 +24,15 @@ class PostgresPortions:
 
     async def settle(self, name: str, ask: Ask) -> Grant:
         """Settle what a task asks."""
+        try:
+            return await self._settled(name, ask)
+        except asyncpg.InsufficientPrivilegeError as error:
+            needed = "GRANT SELECT, INSERT, UPDATE ON worker.portions"
+            raise Permanent(
+                f"database {where(self._link.url)} refuses shared limits: {needed}", "RateNotShared"
+            ) from error
+
+    async def _settled(self, name: str, ask: Ask) -> Grant:
         async with self._link.using() as connection, connection.transaction():
             await connection.execute(sql.MORTAL, _MORTAL_MS)  # a task that freezes in here must not hold up all others
             if (found := await connection.fetchval(_LOCK, name)) is None:

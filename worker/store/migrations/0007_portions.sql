@@ -1,4 +1,4 @@
--- Rate limits that several tasks share: one small ledger each (docs/adr/0010-shared-rates.md).
+-- Rate limits that several tasks share: one small ledger each (docs/adr/0011-shared-rates.md).
 
 CREATE TABLE worker.portions (
     name   text PRIMARY KEY,                -- the limit's
