@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from launch_events import batch, created
-from launching import environment, register
+from launching import environment, register, register_waiting
 from local_ecs import LocalEcs
 from payments import payments
 from worker_process import worker
@@ -64,7 +64,7 @@ async def test_launch_command_says_all_that_is_wrong(local_ecs: LocalEcs) -> Non
 async def test_launch_names_what_is_in_the_way(local_ecs: LocalEcs, database_url: str) -> None:
     """Exit 75, and the next command shows a run that there is, or will be: its task has not begun it."""
     await migrated(database_url)
-    register(local_ecs, "poll-payments")
+    register_waiting(local_ecs, "poll-payments", "STRIPE_API_KEY")
     around = environment(local_ecs, DATABASE_URL=database_url)
     async with worker("launch", "poll-payments", "--run-key", "first", **around) as running:
         await running.output()
