@@ -24,7 +24,7 @@ class Pipeline:
         network = NETWORK["awsvpcConfiguration"]
         given = {
             "batch-cluster": ecs.cluster,
-            "batch-subnets": ",".join(network["subnets"]),
+            "PrivateSubnetIds": ",".join(network["subnets"]),
             "batch-worker-security-group": network["securityGroups"][0],
             "batch-alerts": self._topic("alerts"),
             "Completed": self._topic("completed"),

@@ -1,4 +1,4 @@
-"""What a CloudFormation template of this repository comes to with parameters given: Ref, GetAtt, If, Sub, Join, ImportValue, and its conditions.
+"""What a CloudFormation template of this repository comes to with parameters given: Ref, GetAtt, If, Sub, Join, Select, Split, ImportValue, and its conditions.
 
 moto's CloudFormation makes neither schedules nor what stands under a condition that does not hold.
 """
@@ -48,6 +48,10 @@ class Template:
                 return self._substituted(said)
             if name == "Fn::ImportValue":
                 return self._values[self._resolved(said)]
+            if name == "Fn::Select":
+                return self._resolved(said[1])[int(said[0])]
+            if name == "Fn::Split":
+                return self._resolved(said[1]).split(said[0])
             if name == "Fn::Join":
                 delimiter, parts = said[0], self._resolved(said[1])
                 return parts if isinstance(parts, str) else delimiter.join(parts)

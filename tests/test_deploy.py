@@ -127,11 +127,13 @@ def test_deploy_migrates_before_it_registers(shared: Account) -> None:
     assert done.returncode == 0, done.stderr
     steps = [line.removeprefix("== ") for line in done.stdout.splitlines() if line.startswith("== ")]
     assert steps[2:5] == ["stack batch-poll-payments", "migrate", "register"]
+    assert "The alarm poll-payments-no-success rings now, once, until the first success" in done.stdout
     aws = shared.aws
     registered = definition(aws, "poll-payments")
     assert registered["containerDefinitions"][0]["image"].endswith("/batch-worker:1.2.3")
     assert definition(aws, "poll-payments-migrate")["containerDefinitions"] == registered["containerDefinitions"]
     told = given(aws, "batch-poll-payments")
+    assert told["PrivateSubnetIds"] == given(aws, "batch")["PrivateSubnetIds"]
     assert (told["Schedule"], told["StartBy"], told["Shared"]) == ("rate(5 minutes)", "launcher", "batch")
     assert told["ScheduleState"] == "ENABLED"  # once there is a revision
     stacks = aws.client("cloudformation").describe_stacks(StackName="batch-poll-payments")["Stacks"]

@@ -68,7 +68,7 @@ def test_function_package_name_tells_its_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "said"), [("no-such-python", "does not run: No such file"), (sys.executable, "functions run on 3.13")]
+    ("program", "said"), [("no-such-python", "does not run: No such file"), (sys.executable, "is Python 3.")]
 )
 def test_function_package_wants_the_python_that_runs_it(
     program: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -77,5 +77,7 @@ def test_function_package_wants_the_python_that_runs_it(
     if program == sys.executable:
         monkeypatch.setattr("worker.aws.function_package.version", lambda _: "3.11")
     assert main(["--python", program, "--into", str(tmp_path)]) == 2
-    assert said in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert said in told
+    assert "the functions run on 3.13: name such a Python with --python, with make by FUNCTIONS_PYTHON=" in told
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import pytest
 from test_documents import ROOT, commands
 
 from worker import Backlog, ObjectCreated, Size
+from worker.aws.inbox import requests
 from worker.cli.arguments import command_parser
 from worker.cli.launch import asked
 from worker.launches import Launched
@@ -34,6 +35,14 @@ def test_launcher_document_requests_are_taken() -> None:
     for text in written:
         read(json.loads(text.replace("<aws.scheduler.scheduled-time>", "2026-11-23T02:00:00Z")), load)
     assert {name for name in FIELDS if f"`{name}`" not in PAGE} == set()
+
+
+def test_operations_ask_the_launcher_function_for_what_it_takes() -> None:
+    """What is pasted at night, where no shell reaches the run store."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    [payload] = re.findall(r"--payload '(.*)'", page)
+    [request] = requests(json.loads(payload), [], load)
+    assert read(request, load).trigger == "hand"
 
 
 def test_launcher_document_declarations_are_those_of_jobs() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from launch_events import batch, created
-from launching import environment, register
+from launching import environment, register, register_waiting
 from local_ecs import LocalEcs
 from payments import payments
 from worker_process import worker
@@ -59,6 +59,35 @@ async def test_launch_command_says_all_that_is_wrong(local_ecs: LocalEcs) -> Non
             "LAUNCH_SECURITY_GROUPS",
         ]
     assert local_ecs.tasks() == []
+
+
+async def test_launch_names_what_is_in_the_way(local_ecs: LocalEcs, database_url: str) -> None:
+    """Exit 75, and the next command shows a run that there is, or will be: its task has not begun it."""
+    await migrated(database_url)
+    register_waiting(local_ecs, "poll-payments", "STRIPE_API_KEY")
+    around = environment(local_ecs, DATABASE_URL=database_url)
+    async with worker("launch", "poll-payments", "--run-key", "first", **around) as running:
+        await running.output()
+    async with worker("launch", "poll-payments", "--run-key", "second", **around) as running:
+        line = await running.text("no room for poll-payments:second: ")
+        assert await running.exit_code() == 75
+    assert line.endswith("next: python -m worker runs show poll-payments:first\n")
+    async with worker("runs", "show", "poll-payments:first", **around) as running:
+        assert await running.ended() == 2
+        [fault] = running.faults
+    assert "yet: a task that was just started needs a minute or two" in fault
+
+
+@pytest.mark.parametrize("away", ["DATABASE_URL", "RUN_TABLE"])
+async def test_launch_says_what_is_away(local_ecs: LocalEcs, away: str) -> None:
+    """Exit 75: nothing is wrong with the command, and the same again may go through."""
+    nobody = {"DATABASE_URL": "postgresql://shop@127.0.0.1:9/shop", "RUN_TABLE": "runs"}
+    around = environment(local_ecs, **{away: nobody[away]}) | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    async with worker("launch", "expire-sessions", "--run-key", "x", **around) as running:
+        assert await running.ended() == 75
+        [fault] = running.faults
+    assert fault.startswith("nothing is known to be started: ")
+    assert "127.0.0.1:9" in fault
 
 
 async def test_launch_keeps_its_launches_in_dynamodb_where_the_runs_are(local_ecs: LocalEcs) -> None:

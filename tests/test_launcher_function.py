@@ -19,6 +19,7 @@ from worker.aws import placing
 from worker.aws.calls import Calls
 from worker.aws.letters import Letters, Undeliverable
 from worker.errors import Permanent, Transient
+from worker.functions import secrets as function_secrets
 from worker.functions.launcher import _Door, handler
 from worker.launches import Reserved
 from worker.retry import Retry
@@ -252,3 +253,23 @@ async def test_function_has_its_secrets_fetched(
     monkeypatch.setenv("DATABASE_URL", "")
     monkeypatch.setenv("DATABASE_URL_ARN", f"{arn}:url::")
     assert (await function(SCHEDULER))["answers"][0]["answer"] == "launched"
+
+
+async def test_function_fetches_a_secret_anew(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute later, so that one that was rotated is known; where Secrets Manager does not answer the one from before is good enough."""
+    monkeypatch.setattr(function_secrets, "_fetched", {})
+    arn = function.world.ecs.secret("slack", "old")
+    environ = {"SLACK_WEBHOOK_URL_ARN": arn}
+    await function_secrets.fill(environ)
+    function.world.ecs.client("secretsmanager").put_secret_value(SecretId=arn, SecretString="new")
+    await function_secrets.fill(environ)
+    assert environ["SLACK_WEBHOOK_URL"] == "old"
+    monkeypatch.setattr(function_secrets, "FRESH_S", 0.0)
+    await function_secrets.fill(environ)
+    assert environ["SLACK_WEBHOOK_URL"] == "new"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    await function_secrets.fill(environ)
+    assert environ["SLACK_WEBHOOK_URL"] == "new"
+    environ["SLACK_WEBHOOK_URL"] = "set by hand"
+    await function_secrets.fill(environ)
+    assert environ["SLACK_WEBHOOK_URL"] == "set by hand"

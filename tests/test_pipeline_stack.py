@@ -21,7 +21,7 @@ from worker.aws.pipeline_parameters import main, patience_s
 
 GIVEN = {
     "batch-cluster": "arn:aws:ecs:eu-central-1:123456789012:cluster/batch",
-    "batch-subnets": "subnet-1,subnet-2",
+    "PrivateSubnetIds": "subnet-1,subnet-2",
     "batch-worker-security-group": "sg-1",
     "batch-alerts": "arn:aws:sns:eu-central-1:123456789012:batch-alerts",
     "Completed": "arn:aws:sns:eu-central-1:123456789012:orders-completed",

@@ -18,8 +18,10 @@ from store_worlds import StoreWorld, granted, postgres_world
 from stored import a_batch, a_claim
 from watch_room import Room, begun, room
 
+from worker import Job, Scope, Secret, registry
 from worker.claim import Held
 from worker.functions.reporter import report
+from worker.functions.wording import command_scope
 from worker.shards import Shard
 from worker.tally import Tally
 from worker.verdict import Verdict
@@ -353,6 +355,22 @@ async def test_reporter_keeps_the_next_command_to_what_may_be_shown(outside: Roo
     await begun(outside.world, task_arn=TASK, scope={"merchant_id": 42}, whole_scope=b'{"merchant_id":42}')
     await report(an_event("SIGKILL without a reason"), outside.doors)
     assert "--scope merchant_id=42" in text_of(outside.posted[0])
+
+
+def test_reporter_shows_no_secret_of_a_task_that_never_began_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where somebody gave it to ECS in plain words, the run store has not masked it."""
+
+    class Hidden(Scope):
+        token: Secret | None = None
+        shop: int | None = None
+
+    job = type("Hides", (Job,), {"Scope": Hidden})
+    monkeypatch.setattr(registry, "load", lambda name: job)
+    assert command_scope(None, "hides", {"RUN_KEY": "k", "JOB_SHOP": "42"}) == "--scope shop=42"
+    assert command_scope(None, "hides", {"JOB_SHOP": "42", "JOB_TOKEN": "s3cret"}) is None
+    monkeypatch.undo()
+    assert command_scope(None, "nobody", {"JOB_TOKEN": "s3cret"}) is None
+    assert command_scope(None, "nobody", {}) == ""
 
 
 async def test_reporter_alerts_though_slack_and_datadog_are_down(world: StoreWorld, aws: Aws) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from definitions import ROOT
 from stacks import JOB, SHARED, actions, of_type, statements
+from templates import Template
 
 from worker.aws import function_package
 from worker.environment import VARIABLES
@@ -44,6 +45,24 @@ def test_shared_stack_functions_get_secrets_by_name(name: str) -> None:
     assert not secret & environment.keys()
     assert {key.removesuffix("_ARN") for key in environment} <= {variable.name for variable in VARIABLES}
     assert {"DATABASE_URL_ARN", "RUN_TABLE"} <= environment.keys()
+
+
+@pytest.mark.parametrize(
+    ("arn", "readable"),
+    [
+        ("arn:aws:secretsmanager:eu-1:1:secret:db-Ab12Cd", "{secret}:db-Ab12Cd"),
+        ("arn:aws:secretsmanager:eu-1:1:secret:db-Ab12Cd:url::", "{secret}:db-Ab12Cd"),
+        ("arn:aws:ssm:eu-1:1:parameter/db", "arn:aws:ssm:eu-1:1:parameter/db"),
+    ],
+    ids=["a secret", "a field of one", "a parameter"],
+)
+def test_shared_stack_functions_may_read_what_definitions_may_name(arn: str, readable: str) -> None:
+    """A secret, one field of it, or a parameter: whatever ECS takes for jobs is named once, for the functions as well."""
+    secret = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret"
+    stack = Template("shared", **{"DatabaseUrlArn": arn, "AWS::NoValue": ""})
+    [statement, _] = stack.properties("RunStore", "PolicyDocument", "Statement")
+    assert readable.format(secret=secret) in statement["Resource"]
+    assert set(statement["Action"]) == {"secretsmanager:GetSecretValue", "ssm:GetParameter"}
 
 
 def test_shared_stack_tells_the_auditor_which_jobs_are_paused() -> None:

@@ -151,7 +151,7 @@ def test_stack_parameters_name_whole_secrets() -> None:
         (("poll-payments",), "${DATABASE_URL_ARN} has no value"),
         (
             ("poll-payments", "FILE", "StrtBy=launcher"),
-            "StrtBy=launcher: no stack has such a parameter; this one has Shared, Job, StartBy",
+            "StrtBy=launcher: no stack has such a parameter; this one has Shared, Job, PrivateSubnetIds, StartBy",
         ),
         (("rights/digest-uploads",), "DigestsTable of rights/digest-uploads has no value: add DIGESTS_TABLE=…"),
         (("poll-payments", "BROKEN"), "broken.env:2: 'StartBy launcher' is not NAME=value"),

@@ -27,10 +27,28 @@ def test_stacks_are_clean(stack: Any) -> None:
 @pytest.mark.parametrize("stack", [JOB, PIPELINE], ids=["job", "pipeline"])
 def test_stacks_import_what_is_exported(stack: dict[str, Any]) -> None:
     """Every name that a job's or a pipeline's stack imports is one that the shared stack exports."""
-    exported = {output["Export"]["Name"]["Fn::Sub"].removeprefix("${Name}") for output in SHARED["Outputs"].values()}
+    outputs = [output for output in SHARED["Outputs"].values() if "Export" in output]
+    exported = {output["Export"]["Name"]["Fn::Sub"].removeprefix("${Name}") for output in outputs}
     imported = set(re.findall(r"'Fn::ImportValue': \{'Fn::Sub': '\$\{Shared\}([^']*)'", str(stack)))
     assert imported
     assert imported <= exported
+
+
+def test_stacks_export_nothing_that_changes() -> None:
+    """CloudFormation refuses to change an export that is imported: what a parameter says, as subnets, must get there another way."""
+    exported = [output["Value"] for output in SHARED["Outputs"].values() if "Export" in output]
+    assert exported
+    assert not [value for value in exported if any(f"'Ref': '{name}'" in str(value) for name in SHARED["Parameters"])]
+
+
+def test_stacks_names_fit() -> None:
+    """The longest that the parameters allow: a role has 64 characters, a bucket 63, in the region with the longest name."""
+
+    def longest(stack: dict[str, Any], name: str) -> int:
+        return 1 + int(stack["Parameters"][name]["AllowedPattern"].rpartition(",")[2].rstrip("}"))
+
+    assert len("batch-job--execution") + longest(JOB, "Job") <= 64
+    assert longest(SHARED, "Name") + len("-launch-123456789012-ap-southeast-1") <= 63
 
 
 def test_stacks_alarms_stand_on_metrics_that_are_emitted() -> None:

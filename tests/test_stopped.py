@@ -44,6 +44,13 @@ def test_stopped_message_says_what_happened_what_is_safe_and_the_next_command(en
 
 
 @PASSING
+def test_stopped_message_says_what_comes_before_the_next_command(ending: dict[str, Any]) -> None:
+    """Pasted as it stands the command would end the same where something has to be mended: that is said right before it."""
+    found = explain(stopped(event_of(ending)), ending.get("said", ""))
+    assert found.safe_to_start_again or found.sentences[-1].startswith("What to do first: ")
+
+
+@PASSING
 def test_stopped_next_command_is_one_that_there_is(ending: dict[str, Any]) -> None:
     """The command line takes it as it stands."""
     task = stopped(event_of(ending))

@@ -94,7 +94,7 @@ class Worker:
     @property
     def faults(self) -> list[str]:
         """Give why it could not start."""
-        faults: list[str] = next(line for line in self.lines if line["event"] == "could not start")["faults"]
+        faults: list[str] = next(line for line in self.lines if "faults" in line)["faults"]
         return faults
 
     async def kill(self) -> None:

@@ -22,6 +22,7 @@ LARGEST = 250 * 1024 * 1024
 
 RUNTIME = "3.13"
 """The Python that shared.yaml names."""
+_WHICH = f"the functions run on {RUNTIME}: name such a Python with --python, with make by FUNCTIONS_PYTHON=/path/to/python{RUNTIME}"
 
 PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 """Lambda's names of its architectures to the wheels that Amazon Linux 2023 runs."""
@@ -63,7 +64,10 @@ def pack(folder: Path) -> Path:
 
 def version(python: str) -> str:
     """Ask a Python which it is: 3.13. Raises Faults."""
-    return _run(python, "-c", "import sys; print(*sys.version_info[:2], sep='.')")
+    try:
+        return _run(python, "-c", "import sys; print(*sys.version_info[:2], sep='.')")
+    except Faults as error:
+        raise Faults([*error.faults, _WHICH]) from error
 
 
 def size(folder: Path) -> int:
@@ -81,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = asked.into / f"functions-{asked.architecture}"
     try:
         if (found := version(asked.python)) != RUNTIME:
-            raise Faults([f"{asked.python} is Python {found}, the functions run on {RUNTIME}: name one with --python"])
+            raise Faults([f"{asked.python} is Python {found}", _WHICH])
         archive = build(folder, asked.architecture, asked.python)
     except Faults as error:
         sys.stderr.write("".join(f"{fault}\n" for fault in error.faults))

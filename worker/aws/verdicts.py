@@ -70,7 +70,8 @@ class Ending:
     @property
     def sentences(self) -> tuple[str, ...]:
         """Say what happened, what is safe, and what to do: apart, for Slack may have no room for all of ECS's own words."""
-        return (f"{self.why}.", f"{self.safety}.", *([f"What to do: {self.do}."] if self.do else ()))
+        when = "" if self.safe_to_start_again else " first"  # the next command starts it again: not as it is
+        return (f"{self.why}.", f"{self.safety}.", *([f"What to do{when}: {self.do}."] if self.do else ()))
 
 
 def explain(task: Stopped, said: str = "", scope: str | None = "") -> Ending:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from worker.cli.arguments import command_parser, overview
 from worker.cli.commands import COMMANDS
-from worker.errors import Faults
+from worker.errors import Faults, Transient
 from worker.signals import Signals
 from worker.verdict import Verdict
 
@@ -30,6 +30,10 @@ def main(argv: Sequence[str], signals: Signals) -> int:
         from worker.cli.faults import tell
 
         return tell(faults)
+    except Transient as error:
+        from worker.cli.faults import away
+
+        return away(error)
 
 
 def _command(word: str, rest: Sequence[str], signals: Signals) -> int:

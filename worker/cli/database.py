@@ -58,12 +58,11 @@ async def reading(found: Settings) -> AsyncIterator[RunReader]:
 
 @asynccontextmanager
 async def launching(found: Settings) -> AsyncIterator[PostgresLaunches]:
-    """Lend the launches to a launcher. Raises Faults where the database refuses or lacks them, or is away."""
+    """Lend the launches to a launcher. Raises Faults where the database refuses or lacks them, Transient where it is away."""
     async with Link(_url(found), "launches") as link:
-        with _told(link, "the launches"):
+        with _refusing(link, "the launches"):
             if await version(link) < migrations()[-1].version:
                 raise Faults([_NOT_MADE])
-        with _refusing(link, "the launches"):
             yield PostgresLaunches(link)
 
 

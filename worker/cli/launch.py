@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def launch_run(options: argparse.Namespace) -> int:
-    """Start it, and say in one line which task it is and what comes next; the exit code is that of a start."""
+    """Start it, and say in one line which task it is and what comes next; the exit code is that of a start. Raises Faults, Transient."""
     if options.plan:
         return plan.show_plan(options)
     if said := [flag for flag in plan.ALONE if getattr(options, flag) is not None]:
@@ -66,7 +66,7 @@ async def _answers(values: dict[str, Any]) -> list[Answer]:
         async with launcher(settings()) as opened:
             return await opened.launch_all(values)
     except Transient as error:
-        raise Faults([f"nothing is known to be started, try again: {error}"]) from error
+        raise Transient(f"nothing is known to be started: {error}") from error
 
 
 def _line(answer: Answer) -> str:
@@ -77,8 +77,10 @@ def _next(answer: Answer) -> str:
     """Give the command that tells how it goes."""
     if isinstance(answer, Launched):
         return f"python -m worker runs show {answer.launch.run_id}"
-    if isinstance(answer, (Known, Full)):
+    if isinstance(answer, Known):
         return f"python -m worker runs show {answer.run_id}"
+    if isinstance(answer, Full) and answer.live:  # what is in the way; the run itself is not there
+        return f"python -m worker runs show {answer.live[0].run_id}"
     return ""
 
 

@@ -70,7 +70,11 @@ async def _one(run_id: str) -> tuple[RunView, list[LetterView]]:
     async with reading() as reader:
         run = await reader.find(run_id)
         if run is None:
-            raise Faults([f"no run {run_id!r}: python -m worker runs lists them"])
+            raise Faults(
+                [
+                    f"no run {run_id!r} (yet: a task that was just started needs a minute or two): python -m worker runs lists them"
+                ]
+            )
         return run, await reader.dead_letters(run_id, _LETTERS)
 
 

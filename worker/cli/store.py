@@ -44,7 +44,7 @@ class Room(Protocol):
         ...
 
     def launching(self, found: Settings) -> AbstractAsyncContextManager[Launches]:
-        """Lend the launches to a launcher. Raises Faults where there is no run store, or it cannot be asked."""
+        """Lend the launches to a launcher. Raises Faults where there is no run store, or it refuses, Transient where it is away."""
         ...
 
     def watching(self, found: Settings) -> AbstractAsyncContextManager[Books]:

@@ -53,11 +53,13 @@ async def reading(found: Settings) -> AsyncIterator[TableReader]:
 
 @asynccontextmanager
 async def launching(found: Settings) -> AsyncIterator[TableLaunches]:
-    """Lend the launches to a launcher. Raises Faults where the table is not there, or refuses."""
+    """Lend the launches to a launcher. Raises Faults where the table is not there, or refuses, Transient where it is away."""
     async with _table(found, "launches") as table:
         launches = TableLaunches(table)
-        with _told(table):
+        try:
             await launches.live()
+        except Permanent as error:
+            raise refused(table, error) from error
         yield launches
 
 

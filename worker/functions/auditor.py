@@ -125,7 +125,7 @@ def _late_notice(
 
 
 def _dead_notice(run: RunView, doors: Doors) -> tuple[str, str, Notice]:
-    scope = command_scope(run, {})
+    scope = command_scope(run, run.job, {})
     launch = f"python -m worker launch {run.job} --run-key {run.run_key}{f' {scope}' if scope else ''}"
     notice = Notice(
         job=run.job,

@@ -54,7 +54,7 @@ async def report(event: Mapping[str, Any], doors: Doors) -> dict[str, Any]:
     if run is not None and task.run_key is None:
         task = replace(task, environment={**task.environment, "RUN_KEY": run.run_key})
     attempt = _attempt(run, task)
-    ending = explain(task, attempt.detail if attempt else "", command_scope(run, task.environment))
+    ending = explain(task, attempt.detail if attempt else "", command_scope(run, task.job, task.environment))
     again: Answer | None = None
     with troubles.kept("the launch was not closed, or the run not started again"):
         again = await _follow(task, ending, run, doors, known=not troubles.said)

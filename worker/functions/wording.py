@@ -4,28 +4,39 @@ import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from worker import registry
 from worker.aws.definition_faults import WORKER
 from worker.aws.log_link import firelens_stream, log_url
 from worker.aws.stopped import Stopped
 from worker.environment import Settings
+from worker.errors import Faults
 from worker.mask import MASK
 from worker.report import words
 from worker.runs import RunView
-from worker.scope import as_text
+from worker.scope import as_text, masked
 from worker.tally import Tally
 
 
-def command_scope(run: RunView | None, environment: Mapping[str, str]) -> str | None:
+def command_scope(run: RunView | None, job: str, environment: Mapping[str, str]) -> str | None:
     """Give a run's scope as the command line takes it; None where it cannot be shown."""
     if run is not None:
         fields = {name: as_text(value) for name, value in run.scope.items()}
     elif "SCOPE_REF" in environment:
         return None
     else:
-        fields = {name[4:].lower(): value for name, value in environment.items() if name.startswith("JOB_")}
+        given = {name[4:].lower(): value for name, value in environment.items() if name.startswith("JOB_")}
+        fields = _masked(job, given)
     if MASK in fields.values():
         return None
     return " ".join(f"--scope {shlex.quote(f'{name}={value}')}" for name, value in fields.items())
+
+
+def _masked(job: str, fields: Mapping[str, str]) -> dict[str, str]:
+    """Mask the secret ones; all of them where the job cannot say which these are."""
+    try:
+        return masked(registry.load(job).Scope, fields) if fields else {}
+    except Faults:
+        return dict.fromkeys(fields, MASK)
 
 
 def facts(run: RunView | None) -> dict[str, str]:
