@@ -108,3 +108,13 @@ async def test_bad_input_job_file_is_said(name: str, tmp_path: Path, monkeypatch
     code, refused = await finished(name, **COMPLETE | {"PYTHONPATH": str(root)})
     assert code == 2
     assert any(said in fault for fault in refused.faults), refused.faults
+
+
+@pytest.mark.parametrize(
+    "command", ["runs", "runs show poll-payments:x", "migrate", "prune --keep 1d", "replay poll-payments:x"]
+)
+async def test_command_whose_database_is_away_says_so(command: str) -> None:
+    """Exit 75, as of everything that passes: nothing is wrong with the command."""
+    code, away = await finished(*command.split(), **COMPLETE)
+    assert code == 75
+    assert away.faults[0].startswith("database 127.0.0.1:1/none: ")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from worker.aws.inbox import requests
 from worker.errors import Faults
 from worker.registry import load
 from worker.request import Request, read
@@ -107,6 +108,15 @@ def test_request_that_is_none_is_refused(values: Any, said: str) -> None:
     """With what is wrong with it."""
     with pytest.raises(Faults, match=said.replace("[", r"\[").replace("?", r"\?")):
         read(values, load)
+
+
+def test_request_nested_without_end_is_refused() -> None:
+    """As a message of a thousand brackets is, which would else come back again and again."""
+    nest: Any = 1
+    for _ in range(5_000):
+        nest = [nest]
+    with pytest.raises(Faults, match="nested deeper than any scope"):
+        requests({"job": "poll-payments", "scope": {"merchant_id": nest}}, ["poll-payments"], load)
 
 
 def test_request_writes_a_shard_as_one_does() -> None:

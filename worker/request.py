@@ -120,13 +120,15 @@ def read(values: Any, load: Callable[[str], type[Job[Any]]], key: str | None = N
 
 
 def sound(values: Any) -> None:
-    """Raise Faults for what no text can carry, neither to the run store nor to a task: half a character, as JSON may escape it."""
+    """Raise Faults for what nothing can carry, neither to the run store nor to a task: half a character, a nest without end."""
     try:
         msgspec.json.encode(values)
     except UnicodeEncodeError as error:
         raise Faults(
             [f"what asks for a run holds half a character ({error.object[error.start]!r}), which is no text"]
         ) from error
+    except RecursionError as error:
+        raise Faults(["what asks for a run is nested deeper than any scope"]) from error
 
 
 def _field(name: str, value: Any) -> Any:

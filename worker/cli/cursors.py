@@ -13,7 +13,7 @@ from worker.beginning import checkpoint
 from worker.claim import Granted
 from worker.cli.store import reading
 from worker.environment import Settings
-from worker.errors import Faults, WorkerError
+from worker.errors import Faults, Transient, WorkerError
 from worker.job import Job, Run
 from worker.runs import RunView
 from worker.scope import parse
@@ -36,9 +36,10 @@ async def misfitting(jobs: Iterable[type[Job[Any]]], settings: Settings, environ
     try:
         async with reading() as reader:
             runs = [(job, run) for job in jobs if (run := await reader.latest_unfinished(job.name)) is not None]
-    except Faults as faults:
+    except (Faults, Transient) as error:
         line = "python -m worker migrate, or correct DATABASE_URL or RUN_TABLE"
-        return Asked([codes.RUN_STORE.at("run store", fault, line) for fault in faults.faults], [])
+        faults = error.faults if isinstance(error, Faults) else [str(error)]
+        return Asked([codes.RUN_STORE.at("run store", fault, line) for fault in faults], [])
     for job, run in runs:
         if run.source is not None:
             try:

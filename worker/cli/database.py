@@ -7,7 +7,7 @@ from datetime import timedelta
 from worker.database import Link, is_refused, said
 from worker.database import where as name_of
 from worker.environment import Settings
-from worker.errors import Faults, Transient
+from worker.errors import Faults
 from worker.store.books import Books
 from worker.store.launches import PostgresLaunches
 from worker.store.marks import PostgresMarks
@@ -48,9 +48,9 @@ async def serving(found: Settings) -> AsyncIterator[RunReader]:
 
 @asynccontextmanager
 async def reading(found: Settings) -> AsyncIterator[RunReader]:
-    """Lend what answers questions about runs, for now. Raises Faults where there is no run store, or it cannot be asked."""
+    """Lend what answers questions about runs, for now. Raises Faults where there is no run store, or it refuses, Transient where it is away."""
     async with Link(_url(found), "runs") as link:
-        with _told(link, "the run store"):
+        with _refusing(link, "the run store"):
             if await version(link) < migrations()[-1].version:
                 raise Faults([_NOT_MADE])
             yield RunReader(link)
@@ -81,25 +81,15 @@ async def made(found: Settings) -> list[str]:
 async def pruned(found: Settings, keep: timedelta) -> int:
     """Forget the runs that ended longer ago, a little at a time; give their number."""
     async with Link(_url(found), "prune") as link:
-        with _told(link, "the run store"):
+        with _refusing(link, "the run store"):
             return await prune(link, keep)
 
 
 async def migrated(url: str) -> list[str]:
-    """Apply the migrations that are missing. Raises Faults where the database refuses or cannot be reached."""
+    """Apply the migrations that are missing. Raises Faults where the database refuses, Transient where it is away."""
     async with Link(url, "migrate") as link:
-        with _told(link, "the run store's schema"):
+        with _refusing(link, "the run store's schema"):
             return await migrate(link)
-
-
-@contextmanager
-def _told(link: Link, what: str) -> Iterator[None]:
-    """Say as Faults that the database is away or refuses."""
-    try:
-        with _refusing(link, what):
-            yield
-    except Transient as error:
-        raise Faults([str(error)]) from error
 
 
 @contextmanager

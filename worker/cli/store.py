@@ -40,7 +40,7 @@ class Room(Protocol):
         ...
 
     def reading(self, found: Settings) -> AbstractAsyncContextManager[Reader]:
-        """Lend what answers questions about runs, for now. Raises Faults where there is no run store, or it cannot be asked."""
+        """Lend what answers questions about runs, for now. Raises Faults where there is no run store, or it refuses, Transient where it is away."""
         ...
 
     def launching(self, found: Settings) -> AbstractAsyncContextManager[Launches]:
@@ -52,11 +52,11 @@ class Room(Protocol):
         ...
 
     async def made(self, found: Settings) -> list[str]:
-        """Make what it lacks; give the names of that. Raises Faults where it refuses, or cannot be reached."""
+        """Make what it lacks; give the names of that. Raises Faults where it refuses, Transient where it is away."""
         ...
 
     async def pruned(self, found: Settings, keep: timedelta) -> int:
-        """Forget the runs that ended longer ago; give their number. Raises Faults where it cannot be reached."""
+        """Forget the runs that ended longer ago; give their number. Raises Transient where it is away."""
         ...
 
 
@@ -74,7 +74,7 @@ def room(found: Settings) -> Room:
 
 
 def reading() -> AbstractAsyncContextManager[Reader]:
-    """Lend what answers questions about runs. Raises Faults where there is no run store, or none that can be reached."""
+    """Lend what answers questions about runs. Raises Faults where there is no run store, Transient where it is away."""
     found = settings()
     return room(found).reading(found)
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
 from worker.environment import Settings
-from worker.errors import Permanent, Transient
+from worker.errors import Permanent
 from worker.store.books import Books
 from worker.store.dynamodb import DynamoStore
 from worker.store.table import Table
@@ -45,9 +45,9 @@ async def serving(found: Settings) -> AsyncIterator[TableReader]:
 
 @asynccontextmanager
 async def reading(found: Settings) -> AsyncIterator[TableReader]:
-    """Lend what answers questions about runs, for now. Raises Faults where there is no run store, or it cannot be asked."""
+    """Lend what answers questions about runs, for now. Raises Faults where there is no run store, or it refuses, Transient where it is away."""
     async with _table(found, "runs") as table:
-        with _told(table):
+        with _refusing(table):
             yield TableReader(table)
 
 
@@ -56,10 +56,8 @@ async def launching(found: Settings) -> AsyncIterator[TableLaunches]:
     """Lend the launches to a launcher. Raises Faults where the table is not there, or refuses, Transient where it is away."""
     async with _table(found, "launches") as table:
         launches = TableLaunches(table)
-        try:
+        with _refusing(table):
             await launches.live()
-        except Permanent as error:
-            raise refused(table, error) from error
         yield launches
 
 
@@ -73,23 +71,23 @@ async def watching(found: Settings) -> AsyncIterator[Books]:
 async def made(found: Settings) -> list[str]:
     """Make the table, or what it lacks; give the names of that."""
     async with _table(found, "migrate") as table:
-        with _told(table):
+        with _refusing(table):
             return await migrate(table)
 
 
 async def pruned(found: Settings, keep: timedelta) -> int:
     """Forget the runs that ended longer ago; give their number."""
     async with _table(found, "prune") as table:
-        with _told(table):
+        with _refusing(table):
             return await prune(table, keep)
 
 
 @contextmanager
-def _told(table: Table) -> Iterator[None]:
-    """Say as Faults that the table is not there, refuses, or cannot be asked."""
+def _refusing(table: Table) -> Iterator[None]:
+    """Say as Faults that the table is not there, or refuses; what is away passes, and may be asked again."""
     try:
         yield
-    except (Permanent, Transient) as error:
+    except Permanent as error:
         raise refused(table, error) from error
 
 
