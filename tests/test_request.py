@@ -113,10 +113,12 @@ def test_request_that_is_none_is_refused(values: Any, said: str) -> None:
 def test_request_nested_without_end_is_refused() -> None:
     """As a message of a thousand brackets is, which would else come back again and again."""
     nest: Any = 1
-    for _ in range(5_000):
+    for _ in range(50_000):
         nest = [nest]
     with pytest.raises(Faults, match="nested deeper than any scope"):
         requests({"job": "poll-payments", "scope": {"merchant_id": nest}}, ["poll-payments"], load)
+    with pytest.raises(Faults, match="a JSON object"):
+        requests(nest, ["poll-payments"], load)
 
 
 def test_request_writes_a_shard_as_one_does() -> None:

@@ -100,7 +100,7 @@ async def shared(world: Payments, records: tuple[int, ...]) -> tuple[float, int]
     assert until > halfway, "two of them went on alone"
     assert set(codes) <= {0, 1}, "the fate of some payments is to fail"
     assert arrivals.total == sum(records)
-    assert tasks[3].end["portions"] == {"stripe": RATE} or tasks[2].end["portions"] == {"stripe": RATE}
+    assert max(task.end["portions"]["stripe"] for task in tasks[2:]) >= RATE // 2, "what the first two had is theirs"
     sent = [at for at in arrivals.recent if since <= at < until]
     return len(sent) / (until - since) / RATE, arrivals.most_in_a_second
 

@@ -109,7 +109,7 @@ async def test_table_that_throttles_is_waited_for(aws: Aws, monkeypatch: pytest.
             for _ in range(3):
                 with pytest.raises(Transient):
                     await DynamoStore(table).follow("x:y")
-        with pytest.raises(Faults, match=r"table 'runs' \(RUN_TABLE\) cannot be asked: .*Throttling"):
+        with pytest.raises(Transient, match="Throttling"):
             async with room.reading(Settings(run_table="runs")) as reader:
                 await reader.find("x:y")
 

@@ -1,6 +1,7 @@
 """Turn what arrives at the launcher into requests: plain JSON, a scheduled rule, an object in S3, a letter put back."""
 
 import hashlib
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ def requests(event: Any, names: Iterable[str], load: Load, trigger: str | None =
     """
     event = unsealed(event)
     if not isinstance(event, Mapping):
-        raise Faults([f"what asks for a run is a JSON object, not {event!r:.100}"])
+        raise Faults([f"what asks for a run is a JSON object, not {reprlib.repr(event)}"])
     sound(event)
     if event.get("source") == "aws.events":
         return [_scheduled(event)]
