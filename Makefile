@@ -18,6 +18,9 @@ FUNCTIONS_PYTHON ?= python3.13
 # The first that is there and works: a docker client without its engine does not.
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell $(engine) info >/dev/null 2>&1 && echo $(engine))))
 
+# uv takes a tenth of the time of pip, which brings it, and does its work where it cannot (an index that pip alone knows).
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
 .PHONY: help install run test check lint types contracts dockerfile doctor lock soak bench bench-quick instructions image image-test push functions deploy deploy-shared documents pictures
 
 help: ## Print the targets
@@ -27,7 +30,9 @@ install: $(VENV)/.installed ## Make the virtual environment from the hashed lock
 
 $(VENV)/.installed: requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	@sed -n '/^uv==/,/# via/p' $< > $(VENV)/uv.lock
+	$(PIP_INSTALL) --requirement $(VENV)/uv.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement $< || $(PIP_INSTALL) --requirement $<
 	@touch $@
 
 run: install ## Poll 5,000 payments on this machine: database, provider, summary, exit code
