@@ -22,6 +22,11 @@ COMPLETE = {
         (["poll-payments", "--scope", "merchant=1"], {}, ["no field 'merchant'; did you mean 'merchant_id'?"]),
         (["poll-payments", "--scope", "merchant_id=x"], {}, ["scope merchant_id: 'x' is not a whole number"]),
         (["poll-payments", "--scope", "merchant_id"], {}, ["has no value: --scope NAME=VALUE"]),
+        (
+            ["poll-payments", "--records", "5000", "--seed", "1", "--twice"],
+            {},
+            ["--records goes with --local: did you mean --max-records N?", "--seed goes with --local", "start the job"],
+        ),
         (["poll-payments"], {"JOB_MERCHANT_ID": "four"}, ["merchant_id: 'four'"]),
         (["poll-payments"], {"JOB_MERCHNT_ID": "4"}, ["did you mean JOB_MERCHANT_ID?"]),
         (["poll-payments"], {"DATABASE_URL": ""}, ["DATABASE_URL is not set"]),

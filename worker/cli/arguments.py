@@ -16,6 +16,10 @@ _LOCAL = """PostgreSQL, AWS, the payment provider, a receiver of webhooks: what 
 (DATABASE_URL, AWS_ENDPOINT_URL, STRIPE_API_BASE, WEBHOOKS_URL), filled by jobs/local/<job_name>.sql or .py."""
 
 
+SERVERS = {"records": 5_000, "provider_rate": 100, "provider_delay": 0.02, "provider_fail": 0.02, "seed": 7}
+"""What may be said of the local servers, each with what it is where nobody says it. A job's own options are None then."""
+
+
 def overview() -> str:
     """Give the help of `python -m worker --help`."""
     jobs = "\n".join(f"  {name:<18} {_first_line(name)}" for name in registry.names()) or "  (none in jobs/)"
@@ -70,6 +74,7 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         parser.add_argument("jobs", nargs="*", metavar="job", help="only what these jobs need (all that there is)")
         parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
         _add_local(parser)
+        parser.set_defaults(**SERVERS)
     elif word == "launch":
         from worker.cli import launch
 
@@ -183,17 +188,11 @@ def _add_max_affected(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _add_local(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("the local servers", _LOCAL)
-    group.add_argument("--records", type=positive, default=5_000, metavar="N", help="seed this many records (5,000)")
-    group.add_argument(
-        "--provider-rate", type=int, default=100, metavar="N", help="calls a second it allows (100; 0: no limit)"
-    )
-    group.add_argument(
-        "--provider-delay", type=float, default=0.02, metavar="S", help="seconds before it answers (0.02)"
-    )
-    group.add_argument(
-        "--provider-fail", type=float, default=0.02, metavar="SHARE", help="share of tries it fails (0.02)"
-    )
-    group.add_argument("--seed", type=int, default=7, help="decides each payment's fate (7)")
+    group.add_argument("--records", type=positive, metavar="N", help="seed this many records (5,000)")
+    group.add_argument("--provider-rate", type=int, metavar="N", help="calls a second it allows (100; 0: no limit)")
+    group.add_argument("--provider-delay", type=float, metavar="S", help="seconds before it answers (0.02)")
+    group.add_argument("--provider-fail", type=float, metavar="SHARE", help="share of tries it fails (0.02)")
+    group.add_argument("--seed", type=int, help="decides each payment's fate (7)")
     return group
 
 
