@@ -142,6 +142,7 @@ async def test_runs_show_tells_attempts_and_dead_letters(database_url: str) -> N
     assert "completed with failures" in text
     assert "2 (replay)" in text
     assert text.count("resource_missing") == 3
+    assert text.count("No such payment_intent: 'gone") == 3, "the reason is what is looked for"
     assert [attempt["number"] for attempt in json.loads(lines[0])["attempts"]] == [1, 2]
     assert [json.loads(line)["key"] for line in lines[1:]] == [[1], [2], [3]]
     assert code == 2
