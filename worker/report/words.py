@@ -20,6 +20,9 @@ _ENDS = {
     Verdict.INTERRUPTED: ("⏸️", "was interrupted; started again, it goes on from where it stopped"),
 }
 
+_BEFORE_ALL = "was interrupted before it had read a record; start it again"
+"""Of an attempt that was stopped, or gave up waiting for the database, before there was anything to go on from."""
+
 _SLOW_SIDES = {
     "throttled": "the other side, which asked for pauses",
     "source": "reading the records (source)",
@@ -41,6 +44,8 @@ def headline(summary: Summary) -> str:
     failures = _failures(summary)
     records = plural(summary.run_tally.finished, "record")
     words = _ENDS[summary.verdict][1].format(failures=failures, records=records)
+    if summary.verdict is Verdict.INTERRUPTED and not summary.run_tally.read:
+        words = _BEFORE_ALL
     if _tolerated(summary):
         words += f" with {failures} tolerated"
     return f"{summary.start.job} {words}{_trial(summary)}"
