@@ -6,6 +6,7 @@ from typing import Any
 from worker import registry
 from worker.cli.commands import COMMANDS, PROGRAM
 from worker.cli.describe import bounds
+from worker.cli.parser import Parser
 from worker.cli.values import age, days, network, positive
 from worker.errors import Faults
 from worker.job import Job
@@ -50,7 +51,7 @@ More: {PROGRAM} <job> --help, {PROGRAM} <command> --help, docs/
 def command_parser(word: str) -> argparse.ArgumentParser:
     """Make the parser of a command."""
     purpose_of = COMMANDS.get(word, "one run, with every attempt and the records that failed")
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {word}", description=f"{purpose_of[0].upper()}{purpose_of[1:]}.")
+    parser = Parser(prog=f"{PROGRAM} {word}", description=f"{purpose_of[0].upper()}{purpose_of[1:]}.")
     if word == "runs":
         parser.add_argument("job", nargs="?", help="only this job's runs")
         parser.add_argument("--limit", type=positive, default=20, metavar="N", help="how many at most (20)")
@@ -133,7 +134,7 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
         "",
         "environment: DATABASE_URL or RUN_TABLE" + "".join(f", {name}" for name in (*job.secrets, *job.environment)),
     ]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"{PROGRAM} {job.name}",
         description="\n".join([registry.purpose(job), "", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
