@@ -140,6 +140,16 @@ def test_closed_run_keeps_what_a_replay_has_mended() -> None:
     assert summary.tally == Tally(read=2, done=2)
 
 
+def test_closed_run_shows_how_what_it_tolerates_is_replayed() -> None:
+    """It has succeeded, and its failures are there all the same."""
+    assert closed(a_whole(), [rested(1, done=9, read=9)]).next_command is None
+    tolerated = closed(a_whole(), [rested(1, done=9, failed=1, read=10)])
+    assert (tolerated.verdict, tolerated.next_command) == (
+        Verdict.SUCCEEDED,
+        "python -m worker replay poll-payments:key",
+    )
+
+
 def test_closed_run_shows_no_command_with_secrets() -> None:
     """What was masked cannot be typed."""
     assert closed(a_whole(scope={"token": MASK}), [rested(1, "interrupted")]).next_command is None

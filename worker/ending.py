@@ -37,6 +37,8 @@ def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
 
 def next_command(parts: Parts, verdict: Verdict, ledger: Ledger | None) -> str | None:
     """Give what a person would type to go on, where there is something to do and to go on with."""
+    if verdict is Verdict.SUCCEEDED and ledger is not None and ledger.run_tally.failed:
+        verdict = Verdict.COMPLETED_WITH_FAILURES  # tolerated, but there to be replayed
     command = _next(parts, verdict)
     if command is None or (verdict is Verdict.COMPLETED_WITH_FAILURES and isinstance(parts.source, Acknowledging)):
         return command

@@ -208,16 +208,16 @@ def closed(whole: Whole, shards: Sequence[Rested]) -> Summary:
         samples=tuple(sample for each in told for sample in each.samples)[:5],
         links={label: url for each in told for label, url in each.links.items()},
         counters=dict(sum((Counter(each.counters) for each in told), Counter[str]())),
-        next_command=_bounded(next_command(whole, verdict, len(shards)), told),
+        next_command=_bounded(next_command(whole, verdict, len(shards), run_tally.failed), told),
         shards=ends,
     )
 
 
-def next_command(whole: Whole, verdict: Verdict, shards: int) -> str | None:
-    """Give what a person would type to go on with all shards that are not over."""
-    if verdict.finished or whole.mode != "run" or MASK in whole.scope.values():
+def next_command(whole: Whole, verdict: Verdict, shards: int, failed: int) -> str | None:
+    """Give what a person would type to go on with all shards that are not over, or with the records that failed."""
+    if (verdict.finished and not failed) or whole.mode != "run" or MASK in whole.scope.values():
         return None
-    if verdict is Verdict.COMPLETED_WITH_FAILURES:
+    if verdict.complete:
         return f"python -m worker replay {whole.job}:{whole.run_key}"
     words = ["python -m worker", whole.job, f"--run-key {whole.run_key}", f"--shards {shards}"]
     return " ".join([*words, *as_flags(whole.scope)])
