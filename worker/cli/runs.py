@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from worker import registry
-from worker.cli.store import reading
-from worker.errors import Faults
+from worker.cli.store import reading, unknown
 from worker.report import words
 from worker.runs import AttemptView, LetterView, RunView
 from worker.tally import Tally
@@ -72,11 +71,7 @@ async def _one(run_id: str) -> tuple[RunView, list[LetterView]]:
     async with reading() as reader:
         run = await reader.find(run_id)
         if run is None:
-            raise Faults(
-                [
-                    f"no run {run_id!r} (yet: a task that was just started needs a minute or two): python -m worker runs lists them"
-                ]
-            )
+            raise await unknown(reader, run_id, " (yet: a task that was just started needs a minute or two)")
         return run, await reader.dead_letters(run_id, _LETTERS)
 
 
