@@ -51,6 +51,16 @@ def headline(summary: Summary) -> str:
     return f"{summary.start.job} {words}{_trial(summary)}"
 
 
+def meaning(summary: Summary) -> str:
+    """Say what the verdict means for this attempt: of whom it followed, of all records or of as many as it was to read."""
+    if summary.followed:
+        return f"followed it: it {summary.followed.word}"
+    most, said = summary.start.max_records, summary.verdict.meaning
+    if most is None or summary.tally.read < most:
+        return said
+    return said.replace("all records were", "as many records as --max-records allows were")
+
+
 def counters(counted: dict[str, float]) -> str:
     """Write a job's counters: `objects 1,234 · bytes 61 MB`."""
     return " · ".join(
