@@ -23,7 +23,9 @@ async def served(environment: Mapping[str, str], *, folder: Path = ROOT, most: i
         line = json.loads(await process.stdout.readline())
         assert line["event"] == "serving"
         heard = asyncio.create_task(process.stdout.read())  # the runs' own lines go there, too
-        yield f"http://{line['host']}:{line['port']}"
+        address = f"http://{line['host']}:{line['port']}"
+        assert line["console"] == f"{address}/console/"
+        yield address
     finally:
         process.send_signal(signal.SIGTERM)
         await process.wait()

@@ -1,6 +1,7 @@
 """What many tests share: real PostgreSQL servers, and a fresh database on one for each test that asks."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import asyncpg
@@ -11,11 +12,14 @@ from dynalite import dynalite
 from function_server import Functions, functions
 from local_ecs import LocalEcs, local_ecs
 from local_stack import SYSTEM
+from shell import forget
 from store_worlds import StoreWorld, dynamodb_world, postgres_world
 
 from worker.database import Link
 from worker.local.postgres import Postgres
 from worker.store.migrate import migrate
+
+forget(os.environ)
 
 pytest_plugins = ["worker.testing.plugin"]
 

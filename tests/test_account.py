@@ -19,6 +19,12 @@ def test_account_says_the_exit_code_in_words(verdict: Verdict) -> None:
     assert told(verdict)[-1] == f"exit {verdict.exit_code}: {verdict.word} — {verdict.meaning}"
 
 
+def test_account_of_a_bounded_run_does_not_say_all() -> None:
+    """There may be more records than it was to read; where it has read fewer, there were none."""
+    assert told(start=a_start(max_records=5_000))[-1].endswith("as many records as --max-records allows were worked on")
+    assert told(start=a_start(max_records=5_001))[-1].endswith("— all records were worked on")
+
+
 def test_account_counts_add_up() -> None:
     """The first four counts are the last."""
     *parts, read = Account(a_summary(tally=a_tally(done=4_000)), Mask()).counts()

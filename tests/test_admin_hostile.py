@@ -77,6 +77,13 @@ async def test_hostile_addresses_are_no_redirect_to_elsewhere(room: Room, path: 
     assert "evil" not in "".join(places)
 
 
+@pytest.mark.parametrize("path", ["/", "/console"])
+async def test_hostile_addresses_aside_the_bare_one_leads_to_the_console(room: Room, path: str) -> None:
+    """Whoever types host and port alone finds it."""
+    status, answer = await sent(room, request(path))
+    assert (status, b"location: console/\r\n" in answer) == (307, True)
+
+
 @pytest.mark.parametrize("name", ["token", "access_token", "authorization"])
 async def test_hostile_tokens_are_taken_from_the_header_alone(room: Room, name: str) -> None:
     """Not from the address, which logs and histories keep, and not from a cookie, which another site's page would send along."""

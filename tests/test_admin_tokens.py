@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import hmac
 import re
+import shlex
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -89,10 +90,12 @@ def test_tokens_make_refuses_rights_that_are_none(may: list[str], fault: str) ->
 
 
 def test_tokens_new_prints_what_to_keep_and_what_it_will_not_open(capsys: pytest.CaptureFixture[str]) -> None:
-    """Token and entry stand alone on stdout; a right to a job that is not here, a slip of the pen, is said."""
+    """Token and entry stand alone on stdout, the entry as a shell takes it whole; a right to a job that is not here is said."""
     make_token(argparse.Namespace(name="qa", may=["start:poll-paymints", "stop:poll-payments", "replay:*"], days=1))
     said = capsys.readouterr()
-    token, entry = said.out.splitlines()
+    token, line = said.out.splitlines()
+    [entry] = shlex.split(line)
+    assert line.endswith("'"), "bare, a shell would cut it at its first semicolon"
     found = tokens.parse(entry.removeprefix("ADMIN_TOKEN_HASHES=")).verify(token)
     assert found is not None
     assert (found.name, found.expired) == ("qa", False)

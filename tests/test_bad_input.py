@@ -6,6 +6,9 @@ import pytest
 from payments import payments
 from worker_process import finished
 
+from worker import registry
+from worker.cli.arguments import job_parser
+
 COMPLETE = {
     "DATABASE_URL": "postgresql://postgres@127.0.0.1:1/none",
     "STRIPE_API_KEY": "sk_test_1234567890",
@@ -22,6 +25,11 @@ COMPLETE = {
         (["poll-payments", "--scope", "merchant=1"], {}, ["no field 'merchant'; did you mean 'merchant_id'?"]),
         (["poll-payments", "--scope", "merchant_id=x"], {}, ["scope merchant_id: 'x' is not a whole number"]),
         (["poll-payments", "--scope", "merchant_id"], {}, ["has no value: --scope NAME=VALUE"]),
+        (
+            ["poll-payments", "--records", "5000", "--seed", "1", "--twice"],
+            {},
+            ["--records goes with --local: did you mean --max-records N?", "--seed goes with --local", "start the job"],
+        ),
         (["poll-payments"], {"JOB_MERCHANT_ID": "four"}, ["merchant_id: 'four'"]),
         (["poll-payments"], {"JOB_MERCHNT_ID": "4"}, ["did you mean JOB_MERCHANT_ID?"]),
         (["poll-payments"], {"DATABASE_URL": ""}, ["DATABASE_URL is not set"]),
@@ -44,6 +52,26 @@ async def test_bad_input_is_said(arguments: list[str], environment: dict[str, st
     for text in said:
         assert any(text in fault for fault in refused.faults), refused.faults
     assert "hush" not in str(refused.lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--dryrun"], "no option --dryrun; did you mean --dry-run? (--help has all of them)\n"),
+        (["--max-recrods=5"], "no option --max-recrods; did you mean --max-records? (--help has all of them)\n"),
+        (["--tells"], "error: unrecognized arguments: --tells\n"),
+        (["5"], "error: unrecognized arguments: 5\n"),
+    ],
+)
+def test_bad_input_of_options_is_one_line_where_it_is_a_slip(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says which option was meant, and never one that is not for people; exit 2."""
+    with pytest.raises(SystemExit, match="2"):
+        job_parser(registry.load("poll-payments")).parse_args(arguments)
+    written = capsys.readouterr().err
+    assert written.endswith(said)
+    assert ("usage" in written) == ("did you mean" not in written)
 
 
 async def test_bad_input_is_said_all_at_once() -> None:

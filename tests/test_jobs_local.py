@@ -15,8 +15,11 @@ from state import state
 from worker_process import finished, worker
 
 from worker import registry
+from worker.cli.arguments import job_parser
+from worker.cli.stack import local_stack
 from worker.local.aws import Aws
 from worker.local.child import Local
+from worker.local.stack import PROVIDED
 from worker.report.emf import AGAINST_USUAL
 
 JOBS = registry.names()
@@ -50,6 +53,18 @@ async def test_job_runs_locally_and_finds_nothing_to_do_the_second_time(job: str
         assert needs <= has
     assert bool(needed(calls)[0]) == bool(granted(job)[0])
     assert {(name, "Job", job) for name in wanted - set(AGAINST_USUAL)} <= measured(running.lines)
+
+
+def test_jobs_local_name_what_they_take_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the environment names all that a job needs, nothing is started or filled: the first line says whose it works on."""
+    for variable in PROVIDED.values():
+        monkeypatch.setenv(variable, "elsewhere")
+    job = registry.load("poll-payments")
+    with local_stack(job_parser(job).parse_args(["--local", "--records=5"]), job):
+        said = capsys.readouterr().err
+    assert said == "using DATABASE_URL, STRIPE_API_BASE of the environment: as it is, nothing seeded\n"
 
 
 def measured(lines: list[dict[str, Any]]) -> set[tuple[str, ...]]:

@@ -14,6 +14,7 @@ import asyncpg
 import psutil
 import pytest
 from local_stack import command, ends
+from shell import forget
 
 from worker.errors import Faults
 from worker.local.child import Local
@@ -163,3 +164,10 @@ def test_serve_can_be_stopped_while_it_prepares() -> None:
         with ends(*below(served.pid)):
             served.terminate()
         assert served.wait(timeout=10) == 0
+
+
+def test_local_stack_of_the_shell_is_not_the_tests() -> None:
+    """Run in a shell with the exports of `python -m worker local`, tests start servers of their own; Slack hears of none of them."""
+    environ = {"PATH": "/bin", "DATABASE_URL": "x", "STRIPE_API_BASE": "x", "JOB_DATE": "x", "SLACK_WEBHOOK_URL": "x"}
+    forget(environ)
+    assert environ == {"PATH": "/bin"}

@@ -269,6 +269,13 @@ def test_logs_have_no_colour_where_it_is_unwanted(monkeypatch: pytest.MonkeyPatc
     assert logged.getvalue()[8:] == " info    plain\n"
 
 
+def test_logs_text_has_no_more_digits_than_people_read() -> None:
+    """Milliseconds are enough; what is small keeps three digits; what is whole, all."""
+    with logging_to(Logged(), log_format="text") as text:
+        log.info("x", extra={"a": 10.334363678000045, "b": -0.000123456, "c": 1234567.0, "d": 2**60, "e": 0.0})
+    assert text.getvalue().endswith(f"  a=10.334 b=-0.000123 c=1234567.0 d={2**60} e=0.0\n")
+
+
 def test_logs_text_shows_the_stack(logged: Logged) -> None:
     """In text form a stack trace follows its line."""
     with logging_to(Logged(), log_format="text") as text:

@@ -11,6 +11,7 @@ from stored import do, row_of
 from worker_process import finished
 
 from worker.database import Link
+from worker.ending import next_command
 from worker.job import Job
 from worker.ledger import Committed
 from worker.limits import Limits
@@ -103,6 +104,7 @@ async def test_max_affected_ends_attempts_until_somebody_allows_more(items: str)
             assert (summary.verdict, summary.exit_code) == (Verdict.ABORTED, 1)
             assert summary.detail.startswith("it would change more than max_affected, 10 records")
             assert summary.run_tally.done == 10
+            assert (summary.next_command or "").endswith("--run-key 2026-11-22 --max-affected N")
             assert await row_of(link, "SELECT count(*) FROM item WHERE name = 'new'") == (10,)
         async with parts_of(items, Few(), max_affected=20) as parts:
             last = await attempt(parts)
@@ -129,6 +131,17 @@ async def test_max_affected_is_set_by_hand_on_the_command_line(database_url: str
     assert (code, run.end["verdict"]) == (1, "aborted")
     assert run.end["detail"].startswith("it would change more than max_affected, 3 records")
     assert sum(after[key] != before[key] for key in before) == 3
+
+
+async def test_max_affected_that_was_said_is_in_the_next_command(items: str) -> None:
+    """What went wrong otherwise goes on under the same bound: pasted, no command changes more than the one before it."""
+    async with parts_of(items, Few(), max_affected=3) as parts:
+        assert next_command(parts, Verdict.INTERRUPTED, None) == (
+            "python -m worker poll-payments --run-key 2026-11-22 --max-affected 3"
+        )
+        assert next_command(parts, Verdict.COMPLETED_WITH_FAILURES, None) == (
+            "python -m worker replay poll-payments:2026-11-22 --max-affected 3"
+        )
 
 
 def test_max_affected_needs_something_that_it_can_bound() -> None:

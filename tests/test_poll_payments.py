@@ -62,7 +62,10 @@ async def test_run_survives_a_row_that_breaks_process(database_url: str) -> None
         await world.sql("UPDATE payments SET provider_ref = '../../etc?x=#\u00e9 ' WHERE id = 2")
         code, done = await finished("poll-payments", **world.environment)
         letters = await world.sql("SELECT key::text, type FROM worker.dead_letters ORDER BY key")
+        replay = done.end["next_command"].removeprefix("python -m worker ").split()
+        _, again = await finished(*replay, **world.environment)
     assert code == 0, "one in a hundred is tolerated"
+    assert again.end["tally"]["read"] == len(letters), "what was tolerated is there to be replayed"
     assert [row["key"] for row in letters[:2]] == ["[1]", "[2]"]
     assert adds_up(done.end["tally"])
     assert done.end["tally"]["failed"] == len(letters)

@@ -139,14 +139,17 @@ async def test_runs_show_tells_attempts_and_dead_letters(database_url: str) -> N
         text = await printed(world, "runs", "show", RUN)
         lines = (await printed(world, "runs", "show", RUN, "--json")).splitlines()
         code, unknown = await finished("runs", "show", "poll-payments:morning", **world.environment)
+        _, bare = await finished("replay", "night", **world.environment)
     assert "completed with failures" in text
     assert "2 (replay)" in text
     assert text.count("resource_missing") == 3
+    assert text.count("No such payment_intent: 'gone") == 3, "the reason is what is looked for"
     assert [attempt["number"] for attempt in json.loads(lines[0])["attempts"]] == [1, 2]
     assert [json.loads(line)["key"] for line in lines[1:]] == [[1], [2], [3]]
     assert code == 2
     assert unknown.faults[0].startswith("no run 'poll-payments:morning' (yet: ")
     assert unknown.faults[0].endswith("): python -m worker runs lists them")
+    assert bare.faults == ["no run 'night'; did you mean poll-payments:night?"]
 
 
 async def test_replay_works_on_every_dead_letter_whatever_their_keys(database_url: str) -> None:

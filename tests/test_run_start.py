@@ -17,6 +17,7 @@ from worker.database import Link
 from worker.errors import Faults, Transient
 from worker.job import Results, Run
 from worker.outcome import Outcome, skipped
+from worker.report import words
 from worker.retry import Retry
 from worker.run import attempt
 from worker.scope import Scope
@@ -87,7 +88,8 @@ async def test_run_without_a_database_is_interrupted(items: str) -> None:
         summary = await attempt(parts)
     assert (summary.verdict, summary.verdict.exit_code) == (Verdict.INTERRUPTED, 75)
     assert "database 127.0.0.1:" in summary.detail
-    assert "(waited for 0.2 s)" in summary.detail
+    assert "(waited for 0.2 s: it is down, or its host and port are others)" in summary.detail
+    assert words.headline(summary) == "poll-payments was interrupted before it had read a record; start it again"
 
 
 async def test_run_says_every_fault_at_once(link: Link, each_url: str) -> None:

@@ -9,6 +9,7 @@ from examples import a_start, a_summary, an_error
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.allowance import RAISED
 from worker.budget import ErrorBudget
 from worker.errors import Faults
 from worker.limits import Limits, Rate
@@ -112,6 +113,20 @@ def test_closed_run_says_which_shards_made_it_so() -> None:
     assert summary.next_command == "python -m worker poll-payments --run-key key --shards 3 --scope 'region=a b'"
 
 
+@pytest.mark.parametrize(
+    ("commands", "bound"),
+    [(["… --max-affected 9", None], "--max-affected 9"), (["… --max-affected 9", "… --max-affected N"], RAISED)],
+)
+def test_closed_run_goes_on_under_the_same_bound(commands: list[str | None], bound: str) -> None:
+    """What was said of the changes of all shards is said again; where it was too little, somebody has to decide."""
+    shards = [rested(number, "interrupted") for number in (1, 2)]
+    for shard, command in zip(shards, commands, strict=True):
+        assert shard.summary is not None
+        shard.summary["next_command"] = command
+        shard.summary["start"]["max_affected"] = 9
+    assert (closed(a_whole(scope={}), shards).next_command or "").endswith(f"--shards 2 {bound}")
+
+
 def test_closed_run_keeps_what_a_replay_has_mended() -> None:
     """The shards' sum has grown by two since the run was closed and replayed: so has the run."""
     shards = [rested(1, done=7, read=10, failed=3)]
@@ -123,6 +138,16 @@ def test_closed_run_keeps_what_a_replay_has_mended() -> None:
     summary = closed(whole, shards)
     assert summary.run_tally == Tally(read=10, done=10)
     assert summary.tally == Tally(read=2, done=2)
+
+
+def test_closed_run_shows_how_what_it_tolerates_is_replayed() -> None:
+    """It has succeeded, and its failures are there all the same."""
+    assert closed(a_whole(), [rested(1, done=9, read=9)]).next_command is None
+    tolerated = closed(a_whole(), [rested(1, done=9, failed=1, read=10)])
+    assert (tolerated.verdict, tolerated.next_command) == (
+        Verdict.SUCCEEDED,
+        "python -m worker replay poll-payments:key",
+    )
 
 
 def test_closed_run_shows_no_command_with_secrets() -> None:

@@ -184,9 +184,11 @@ class Beginning:
                 if parts.stop:
                     raise DatabaseAway(f"{parts.stop.reason}, while waiting for the database: {error}") from error
                 if waited >= parts.connect_timeout_s:
-                    raise DatabaseAway(f"{error} (waited for {waited:.1f} s)") from error
-                parts.run.log.warning("waiting for the database: %s", error)
-            await self._pause(min(pause, max(0.0, parts.connect_timeout_s - waited)))
+                    why = f"waited for {waited:.1f} s: it is down, or its host and port are others"
+                    raise DatabaseAway(f"{error} ({why})") from error
+                left = max(0.0, parts.connect_timeout_s - waited)
+                parts.run.log.warning("waiting for the database, up to %.0f s more: %s", left, error)
+            await self._pause(min(pause, left))
             pause = min(2.0, pause * 2)
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:

@@ -1,7 +1,9 @@
 """How an attempt ended: the verdict on it, and the command that comes next."""
 
+from worker.allowance import bounded
 from worker.engine import Engine
 from worker.errors import DatabaseAway, LeaseLost
+from worker.ledger import Ledger
 from worker.mask import Mask
 from worker.parts import Parts
 from worker.scope import as_flags, encode, secrets
@@ -33,8 +35,17 @@ def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
     return Verdict.SUCCEEDED, ""
 
 
-def next_command(parts: Parts, verdict: Verdict) -> str | None:
+def next_command(parts: Parts, verdict: Verdict, ledger: Ledger | None) -> str | None:
     """Give what a person would type to go on, where there is something to do and to go on with."""
+    if verdict is Verdict.SUCCEEDED and ledger is not None and ledger.run_tally.failed:
+        verdict = Verdict.COMPLETED_WITH_FAILURES  # tolerated, but there to be replayed
+    command = _next(parts, verdict)
+    if command is None or (verdict is Verdict.COMPLETED_WITH_FAILURES and isinstance(parts.source, Acknowledging)):
+        return command
+    return bounded(command, parts.max_affected, capped=ledger is not None and ledger.capped)
+
+
+def _next(parts: Parts, verdict: Verdict) -> str | None:
     run = parts.run
     if not parts.lasting or parts.mode != "run" or secrets(run.scope):
         return None  # nothing is left of it, it leaves nothing to go on with, or the command would have to show secrets

@@ -54,6 +54,8 @@ class Start:
     """Fields that differ from their defaults, secrets masked."""
     dry_run: bool = False
     max_records: int | None = None
+    max_affected: int | None = None
+    """What somebody allowed instead of the job's `max_affected`."""
     replay: int | None = None
     """Which replay of the run's dead letters it is; None: an attempt at the run itself."""
     shard: str | None = None

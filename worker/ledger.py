@@ -144,6 +144,8 @@ class Ledger:
         self.last_error: str | None = None
         self.overdrawn: str | None = None
         """Why the run must end, once its error budget is spent or one more change would be too many."""
+        self.capped = False
+        """Whether it is the changes."""
 
     @property
     def run_tally(self) -> Tally:
@@ -184,6 +186,7 @@ class Ledger:
         allowed = self._max_affected
         if allowed is None or type(outcome) is not Done or self._before.done + self.tally.done < allowed:
             return False
+        self.capped = True
         self.overdrawn = f"it would change more than max_affected, {allowed:,} records; --max-affected N allows more"
         return True
 

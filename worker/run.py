@@ -263,6 +263,7 @@ class _Attempt:
             scope=shown(run.scope),
             dry_run=run.dry_run,
             max_records=parts.max_records,
+            max_affected=parts.max_affected,
             shard=str(parts.shard) if parts.shard else None,
             replay=granted.replay if granted else None,
             resumed_from=granted.cursor if granted else None,
@@ -297,7 +298,7 @@ class _Attempt:
             samples=tuple(self._samples),
             links=beside.links(parts.run.links, parts.run.log) | parts.links,
             counters=beside.counters(parts.run.counters),
-            next_command=next_command(parts, verdict),
+            next_command=next_command(parts, verdict, engine.ledger if engine else None),
         )
         return summary if engine is None else _counted(summary, engine, self._cpu_before, parts.sharing)
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from worker import run_key
+from worker.allowance import RAISED, bounded
 from worker.budget import ErrorBudget
 from worker.errors import Faults
 from worker.events import ErrorGroup, Progress, ShardEnd, Spent, Start, Summary
@@ -124,6 +125,7 @@ class _Told(msgspec.Struct):
     """What is read again of a shard's summary."""
 
     start: Start
+    next_command: str | None = None
     rate: float = 0.0
     oldest_age_s: float = 0.0
     throttled_s: float = 0.0
@@ -206,19 +208,26 @@ def closed(whole: Whole, shards: Sequence[Rested]) -> Summary:
         samples=tuple(sample for each in told for sample in each.samples)[:5],
         links={label: url for each in told for label, url in each.links.items()},
         counters=dict(sum((Counter(each.counters) for each in told), Counter[str]())),
-        next_command=next_command(whole, verdict, len(shards)),
+        next_command=_bounded(next_command(whole, verdict, len(shards), run_tally.failed), told),
         shards=ends,
     )
 
 
-def next_command(whole: Whole, verdict: Verdict, shards: int) -> str | None:
-    """Give what a person would type to go on with all shards that are not over."""
-    if verdict.finished or whole.mode != "run" or MASK in whole.scope.values():
+def next_command(whole: Whole, verdict: Verdict, shards: int, failed: int) -> str | None:
+    """Give what a person would type to go on with all shards that are not over, or with the records that failed."""
+    if (verdict.finished and not failed) or whole.mode != "run" or MASK in whole.scope.values():
         return None
-    if verdict is Verdict.COMPLETED_WITH_FAILURES:
+    if verdict.complete:
         return f"python -m worker replay {whole.job}:{whole.run_key}"
     words = ["python -m worker", whole.job, f"--run-key {whole.run_key}", f"--shards {shards}"]
     return " ".join([*words, *as_flags(whole.scope)])
+
+
+def _bounded(command: str | None, told: Sequence[_Told]) -> str | None:
+    """Add what the shards' commands say of how much may be changed."""
+    most = next((each.start.max_affected for each in told if each.start.max_affected is not None), None)
+    capped = any((each.next_command or "").endswith(RAISED) for each in told)
+    return command and bounded(command, most, capped=capped)
 
 
 def _end(shard: Rested, of: int) -> ShardEnd:
@@ -264,6 +273,7 @@ def _start(whole: Whole, told: Sequence[_Told], before: Tally) -> Start:
         deadline_s=first.deadline_s,
         task=first.task,
         version=first.version,
+        max_affected=first.max_affected,
         tolerated=first.tolerated,
     )
 

@@ -25,7 +25,7 @@ HEADERS = {
 
 def console() -> list[BaseRoute]:
     """Give the routes of the console."""
-    return [Route("/console", _inside), Mount("/console", _Files(directory=_FOLDER))]
+    return [Route("/", _inside), Route("/console", _inside), Mount("/console", _Files(directory=_FOLDER))]
 
 
 class _Files(StaticFiles):

@@ -49,7 +49,8 @@ async def serve(
     asked = asyncio.create_task(stop.wait())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
-    _log.info("serving", extra={"host": host, "port": port})
+    named = f"[{host}]" if ":" in host else host
+    _log.info("serving", extra={"host": host, "port": port, "console": f"http://{named}:{port}/console/"})
     try:
         await asyncio.wait({asked, serving}, return_when=asyncio.FIRST_COMPLETED)
         _log.info("stopping", extra={"reason": stop.reason, "runs": len(children.live)})

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import shlex
 import sys
 import types
 from collections.abc import AsyncIterator, Mapping
@@ -43,8 +44,9 @@ def make_token(options: argparse.Namespace) -> int:
         sys.stderr.write(f"There is no job {job!r} here: python -m worker list\n")
     sys.stderr.write("The token; it is shown this once. Send it as: Authorization: Bearer …\n")
     sys.stdout.write(f"{made.token}\n")
-    sys.stderr.write("Let serve know it, after any others with a comma between:\n")
-    sys.stdout.write(f"ADMIN_TOKEN_HASHES={made.entry}\n")
+    sys.stderr.write("Let serve know it, after any others with a comma between; the quotes are for a shell:\n")
+    # A shell that cuts it at its first semicolon leaves an entry without rights and end, which may do more.
+    sys.stdout.write(f"ADMIN_TOKEN_HASHES={shlex.quote(made.entry)}\n")
     return 0
 
 

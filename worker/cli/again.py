@@ -9,7 +9,7 @@ from typing import Any
 from worker.claim import Selection
 from worker.cli.arguments import job_parser
 from worker.cli.commands import load
-from worker.cli.store import reading
+from worker.cli.store import reading, unknown
 from worker.errors import Faults
 from worker.job import Job
 from worker.mask import MASK
@@ -44,8 +44,8 @@ def resumed(job: type[Job[Any]], options: argparse.Namespace) -> argparse.Namesp
 async def _found(run_id: str) -> RunView:
     async with reading() as reader:
         run = await reader.find(run_id)
-    if run is None:
-        raise Faults([f"no run {run_id!r}: python -m worker runs lists them"])
+        if run is None:
+            raise await unknown(reader, run_id)
     if run.dry_run:
         raise Faults([f"run {run_id!r} was a dry run: it has no dead letters"])
     return run

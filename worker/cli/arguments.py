@@ -6,6 +6,7 @@ from typing import Any
 from worker import registry
 from worker.cli.commands import COMMANDS, PROGRAM
 from worker.cli.describe import bounds
+from worker.cli.parser import Parser
 from worker.cli.values import age, days, network, positive
 from worker.errors import Faults
 from worker.job import Job
@@ -14,6 +15,10 @@ from worker.verdict import Verdict
 
 _LOCAL = """PostgreSQL, AWS, the payment provider, a receiver of webhooks: what the job needs and the environment does not name
 (DATABASE_URL, AWS_ENDPOINT_URL, STRIPE_API_BASE, WEBHOOKS_URL), filled by jobs/local/<job_name>.sql or .py."""
+
+
+SERVERS = {"records": 5_000, "provider_rate": 100, "provider_delay": 0.02, "provider_fail": 0.02, "seed": 7}
+"""What may be said of the local servers, each with what it is where nobody says it. A job's own options are None then."""
 
 
 def overview() -> str:
@@ -46,7 +51,7 @@ More: {PROGRAM} <job> --help, {PROGRAM} <command> --help, docs/
 def command_parser(word: str) -> argparse.ArgumentParser:
     """Make the parser of a command."""
     purpose_of = COMMANDS.get(word, "one run, with every attempt and the records that failed")
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} {word}", description=f"{purpose_of[0].upper()}{purpose_of[1:]}.")
+    parser = Parser(prog=f"{PROGRAM} {word}", description=f"{purpose_of[0].upper()}{purpose_of[1:]}.")
     if word == "runs":
         parser.add_argument("job", nargs="?", help="only this job's runs")
         parser.add_argument("--limit", type=positive, default=20, metavar="N", help="how many at most (20)")
@@ -70,6 +75,7 @@ def command_parser(word: str) -> argparse.ArgumentParser:
         parser.add_argument("jobs", nargs="*", metavar="job", help="only what these jobs need (all that there is)")
         parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
         _add_local(parser)
+        parser.set_defaults(**SERVERS)
     elif word == "launch":
         from worker.cli import launch
 
@@ -128,7 +134,7 @@ def job_parser(job: type[Job[Any]]) -> argparse.ArgumentParser:
         "",
         "environment: DATABASE_URL or RUN_TABLE" + "".join(f", {name}" for name in (*job.secrets, *job.environment)),
     ]
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"{PROGRAM} {job.name}",
         description="\n".join([registry.purpose(job), "", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -183,17 +189,11 @@ def _add_max_affected(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _add_local(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("the local servers", _LOCAL)
-    group.add_argument("--records", type=positive, default=5_000, metavar="N", help="seed this many records (5,000)")
-    group.add_argument(
-        "--provider-rate", type=int, default=100, metavar="N", help="calls a second it allows (100; 0: no limit)"
-    )
-    group.add_argument(
-        "--provider-delay", type=float, default=0.02, metavar="S", help="seconds before it answers (0.02)"
-    )
-    group.add_argument(
-        "--provider-fail", type=float, default=0.02, metavar="SHARE", help="share of tries it fails (0.02)"
-    )
-    group.add_argument("--seed", type=int, default=7, help="decides each payment's fate (7)")
+    group.add_argument("--records", type=positive, metavar="N", help="seed this many records (5,000)")
+    group.add_argument("--provider-rate", type=int, metavar="N", help="calls a second it allows (100; 0: no limit)")
+    group.add_argument("--provider-delay", type=float, metavar="S", help="seconds before it answers (0.02)")
+    group.add_argument("--provider-fail", type=float, metavar="SHARE", help="share of tries it fails (0.02)")
+    group.add_argument("--seed", type=int, help="decides each payment's fate (7)")
     return group
 
 

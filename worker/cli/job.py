@@ -51,9 +51,8 @@ def work(name: str, argv: Sequence[str], signals: Signals) -> int:
         options = resumed(job, options)
     if options.shards and (options.shard or options.max_records):
         raise Faults(["--shards makes all parts of a whole run: it goes neither with --shard nor with --max-records"])
-    if options.twice and not options.local:
-        raise Faults(["--twice goes with --local: elsewhere, start the job again"])
     if not options.local:
+        _refuse_what_is_local(options)
         return make(job, options, signals)
     if options.twice:
         os.environ.pop("DD_TRACE_ENABLED", None)  # a process makes one trace
@@ -62,6 +61,18 @@ def work(name: str, argv: Sequence[str], signals: Signals) -> int:
     with local_stack(options, job):
         code = make(job, options, signals)
         return _again(job, options) if options.twice and code == 0 else code
+
+
+def _refuse_what_is_local(options: argparse.Namespace) -> None:
+    """Refuse what is meant for servers that nobody starts: passed over, it would leave a run that is live and unbounded."""
+    from worker.cli.stack import said
+
+    instead = {"--records": "did you mean --max-records N?", "--twice": "elsewhere, start the job again"}
+    flags = [*said(options).values(), *(["--twice"] if options.twice else [])]
+    if flags:
+        raise Faults(
+            [f"{flag} goes with --local: {instead.get(flag, 'elsewhere, no provider is started')}" for flag in flags]
+        )
 
 
 def _again(job: type[Job[Any]], options: argparse.Namespace) -> int:

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from worker import registry
-from worker.cli.store import reading
-from worker.errors import Faults
+from worker.cli.store import reading, unknown
 from worker.report import words
 from worker.runs import AttemptView, LetterView, RunView
 from worker.tally import Tally
 
 _LETTERS = 50
 _LONGEST = 100
+_LONGEST_MESSAGE = 400
+"""The last column may be long: an answer's own reason comes after what was asked, and by whom."""
 
 
 def show_runs(options: argparse.Namespace) -> int:
@@ -70,11 +71,7 @@ async def _one(run_id: str) -> tuple[RunView, list[LetterView]]:
     async with reading() as reader:
         run = await reader.find(run_id)
         if run is None:
-            raise Faults(
-                [
-                    f"no run {run_id!r} (yet: a task that was just started needs a minute or two): python -m worker runs lists them"
-                ]
-            )
+            raise await unknown(reader, run_id, " (yet: a task that was just started needs a minute or two)")
         return run, await reader.dead_letters(run_id, _LETTERS)
 
 
@@ -97,7 +94,7 @@ def _row(run: RunView) -> Sequence[str]:
 def _part(part: RunView) -> Sequence[str]:
     tally = Tally.from_json(part.tally)
     number = part.run_id.rpartition("/")[2]
-    status = f"{part.status}{f': {part.detail}' if part.detail else ''}"[:_LONGEST]
+    status = _why(part.status, part.detail)
     took = words.duration(part.duration_s) if part.duration_s is not None else ""
     counts = (f"{count:,}" for count in (tally.read, tally.done, tally.skips, tally.failed))
     return (number, status, str(part.attempt), took, *counts)
@@ -109,7 +106,7 @@ def _attempt(attempt: AttemptView) -> Sequence[str]:
     verdict = attempt.verdict or "running"
     return (
         f"{attempt.number}{' (replay)' if attempt.replay is not None else ''}",
-        f"{verdict}{f': {attempt.detail}' if attempt.detail else ''}"[:_LONGEST],
+        _why(verdict, attempt.detail),
         f"{attempt.started_at:%Y-%m-%d %H:%M:%S}",
         took,
         *(f"{count:,}" for count in (tally.read, tally.done, tally.failed)),
@@ -119,8 +116,12 @@ def _attempt(attempt: AttemptView) -> Sequence[str]:
 
 def _letter(letter: LetterView) -> Sequence[str]:
     key = ", ".join(map(str, letter.key))
-    message = letter.message.partition("\n")[0][:_LONGEST]
+    message = words.shortened(letter.message, _LONGEST_MESSAGE)
     return key, letter.type, str(letter.tries), f"{letter.last_at:%Y-%m-%d %H:%M:%S}", message
+
+
+def _why(status: str, detail: str | None) -> str:
+    return words.shortened(f"{status}{f': {detail}' if detail else ''}", _LONGEST)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from worker import registry
+from worker.cli.arguments import SERVERS
 from worker.cli.commands import load
 from worker.cli.store import room
 from worker.environment import settings
@@ -22,17 +23,25 @@ _RUN_TABLE = "worker-runs"
 def local_stack(options: argparse.Namespace, job: type[Job[Any]]) -> Iterator[None]:
     """Start what the job needs and the environment does not name, beside us, for as long as the run lasts."""
     child, stack = _room("child"), _room("stack")
-    if not stack.missing(_needs(job, _seed(job.name), os.environ), os.environ):
+    needs = _needs(job, _seed(job.name), os.environ)
+    # DATABASE_URL is used by every job: its runs are kept there.
+    if theirs := [name for key, name in stack.PROVIDED.items() if key in {"postgres", *needs} and os.environ.get(name)]:
+        sys.stderr.write(f"using {', '.join(theirs)} of the environment: as it is, nothing seeded\n")
+    if not stack.missing(needs, os.environ):
         yield
         return
-    flags = [job.name, f"--records={options.records}", f"--seed={options.seed}"]
-    flags += [f"--provider-{name}={getattr(options, f'provider_{name}')}" for name in ("rate", "delay", "fail")]
-    with child.Local(flags) as local:
+    flags = [f"{flag}={getattr(options, name)}" for name, flag in said(options).items()]
+    with child.Local([job.name, *flags]) as local:
         os.environ.update(local.environment)
         sys.stderr.write(f"started {', '.join(local.started)}\n")
         yield
     if local.report:
         sys.stderr.write(f"{local.report}\n")
+
+
+def said(options: argparse.Namespace) -> dict[str, str]:
+    """Give what was said of the local servers: each option's name, and its flag."""
+    return {name: f"--{name.replace('_', '-')}" for name in SERVERS if getattr(options, name) is not None}
 
 
 def serve_stack(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
+from worker import registry
 from worker.claim import Store
 from worker.environment import Settings, settings
 from worker.errors import Faults
@@ -77,6 +78,14 @@ def reading() -> AbstractAsyncContextManager[Reader]:
     """Lend what answers questions about runs. Raises Faults where there is no run store, Transient where it is away."""
     found = settings()
     return room(found).reading(found)
+
+
+async def unknown(reader: Reader, run_id: str, why: str = "") -> Faults:
+    """Say that there is no such run; of a run key alone, whose it may be."""
+    named = [f"{job}:{run_id}" for job in registry.names()] if ":" not in run_id else []
+    if near := [name for name in named if await reader.find(name)]:
+        return Faults([f"no run {run_id!r}; did you mean {' or '.join(near)}?"])
+    return Faults([f"no run {run_id!r}{why}: python -m worker runs lists them"])
 
 
 def migrate_store() -> int:

@@ -99,9 +99,7 @@ class Account:
 
     def exit(self) -> str:
         """Say the exit code in words."""
-        verdict, followed = self._summary.verdict, self._summary.followed
-        meaning = f"followed it: it {followed.word}" if followed else verdict.meaning
-        return f"exit {self._summary.exit_code}: {verdict.word} — {meaning}"
+        return f"exit {self._summary.exit_code}: {self._summary.verdict.word} — {words.meaning(self._summary)}"
 
     def _reasons(self, tally: Tally) -> str:
         reasons = sorted(tally.skipped.items(), key=lambda item: -item[1])

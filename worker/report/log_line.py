@@ -139,6 +139,8 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, float):
+        value = round(value, 3) if abs(value) >= 1 else float(f"{value:.3g}")
     if isinstance(value, str) and len(value) > 80:
         value = f"{value[:79]}…"
     if isinstance(value, str) and value and not set(value) & set(" \"'=\n"):

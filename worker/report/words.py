@@ -20,6 +20,9 @@ _ENDS = {
     Verdict.INTERRUPTED: ("⏸️", "was interrupted; started again, it goes on from where it stopped"),
 }
 
+_BEFORE_ALL = "was interrupted before it had read a record; start it again"
+"""Of an attempt that was stopped, or gave up waiting for the database, before there was anything to go on from."""
+
 _SLOW_SIDES = {
     "throttled": "the other side, which asked for pauses",
     "source": "reading the records (source)",
@@ -41,9 +44,21 @@ def headline(summary: Summary) -> str:
     failures = _failures(summary)
     records = plural(summary.run_tally.finished, "record")
     words = _ENDS[summary.verdict][1].format(failures=failures, records=records)
+    if summary.verdict is Verdict.INTERRUPTED and not summary.run_tally.read:
+        words = _BEFORE_ALL
     if _tolerated(summary):
         words += f" with {failures} tolerated"
     return f"{summary.start.job} {words}{_trial(summary)}"
+
+
+def meaning(summary: Summary) -> str:
+    """Say what the verdict means for this attempt: of whom it followed, of all records or of as many as it was to read."""
+    if summary.followed:
+        return f"followed it: it {summary.followed.word}"
+    most, said = summary.start.max_records, summary.verdict.meaning
+    if most is None or summary.tally.read < most:
+        return said
+    return said.replace("all records were", "as many records as --max-records allows were")
 
 
 def counters(counted: dict[str, float]) -> str:
