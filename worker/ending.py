@@ -1,8 +1,9 @@
 """How an attempt ended: the verdict on it, and the command that comes next."""
 
 from worker.engine import Engine
-from worker.errors import DatabaseAway, LeaseLost
+from worker.errors import DatabaseAway, LeaseLost, told
 from worker.mask import Mask
+from worker.origin import in_job
 from worker.parts import Parts
 from worker.scope import as_flags, encode, secrets
 from worker.source import Acknowledging
@@ -15,7 +16,10 @@ def broken(error: Exception, mask: Mask) -> tuple[Verdict, str]:
         return Verdict.LEASE_LOST, mask(str(error))
     if isinstance(error, DatabaseAway):
         return Verdict.INTERRUPTED, mask(str(error))
-    return Verdict.CRASHED, mask(f"{type(error).__name__}: {error}".encode(errors="replace").decode())
+    said, origin = told(error), in_job(error)
+    if origin:
+        said = f"{origin[0]} raised {said} ({origin[1]})"
+    return Verdict.CRASHED, mask(said.encode(errors="replace").decode())
 
 
 def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
