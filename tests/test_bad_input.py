@@ -91,7 +91,7 @@ JOB_FILES = {
     ),
     "misspelt": (
         "from worker import Job, Limits\nclass A(Job):\n limits = Limits(concurency=3)",
-        "unexpected keyword argument 'concurency'; did you mean 'concurrency'?",
+        "id you mean 'concurrency'?",  # CPython says it by itself from 3.13 on
     ),
     "reserved": (
         "from worker import Job, Scope\nclass S(Scope):\n wait: int = 0\nclass A(Job[S]): pass",
