@@ -1,5 +1,6 @@
 """How an attempt ended: the verdict on it, and the command that comes next."""
 
+from worker.budget import percent
 from worker.engine import Engine
 from worker.errors import DatabaseAway, LeaseLost, told
 from worker.mask import Mask
@@ -32,7 +33,7 @@ def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
     if not budget.tolerates(tally):
         return (
             Verdict.COMPLETED_WITH_FAILURES,
-            f"{_percent(tally.failed_share)} failed, {_percent(budget.tolerated)} is tolerated",
+            f"{percent(tally.failed_share)} failed, {percent(budget.tolerated)} is tolerated",
         )
     return Verdict.SUCCEEDED, ""
 
@@ -54,7 +55,3 @@ def next_command(parts: Parts, verdict: Verdict) -> str | None:
 
 
 _GOES_ON = (Verdict.INTERRUPTED, Verdict.ABORTED, Verdict.CRASHED, Verdict.LEASE_LOST)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

@@ -25,6 +25,7 @@ _SLOW_SIDES = {
     "source": "reading the records (source)",
     "sink": "writing the results (sink)",
     "database": "the database, which is away",
+    "retries": "records that wait for their next try (retries)",
 }
 
 _CLOSE = 0.05
