@@ -42,6 +42,8 @@ def headline(summary: Summary) -> str:
     failures = _failures(summary)
     records = plural(summary.run_tally.finished, "record")
     words = _ENDS[summary.verdict][1].format(failures=failures, records=records)
+    if summary.followed:
+        words = f"followed another attempt to its end: {summary.followed.word}"
     if _tolerated(summary):
         words += f" with {failures} tolerated"
     return f"{summary.start.job} {words}{_trial(summary)}"
