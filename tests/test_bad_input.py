@@ -117,6 +117,10 @@ JOB_FILES = {
         "from worker import Job, Limits\nclass A(Job):\n limits = Limits(concurrency=0)",
         "concurrency must be 1 or more, not 0",
     ),
+    "misspelt": (
+        "from worker import Job, Limits\nclass A(Job):\n limits = Limits(concurency=3)",
+        "id you mean 'concurrency'?",  # CPython says it by itself from 3.13 on
+    ),
     "reserved": (
         "from worker import Job, Scope\nclass S(Scope):\n wait: int = 0\nclass A(Job[S]): pass",
         "'wait' has the name of an option",

@@ -130,6 +130,17 @@ async def test_engine_bounds_the_open_keys_and_says_so() -> None:
     assert sorted(sink.dead()) == list(range(200))
 
 
+async def test_engine_says_that_all_it_waits_for_is_retries() -> None:
+    """With every record read and none to be begun, it is not reading that holds it back."""
+
+    async def process(row: Row) -> Any:
+        raise Transient("not yet")
+
+    engine = engine_over(Rows(range(20)), process, retry=Retry(3, 20, 20))
+    await engine.work()
+    assert engine.limited_by == "retries"
+
+
 async def test_engine_uses_the_room_in_the_window_at_once() -> None:
     """When the window of open keys has room again, an idle slot goes on, however long the record that made it takes."""
     began: dict[int, float] = {}

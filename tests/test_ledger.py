@@ -93,7 +93,7 @@ def test_ledger_counts_what_was_committed_apart() -> None:
     assert ledger.saved == Tally(done=3, failed=1, skipped={CHANGED: 1})
     assert ledger.tally == Tally(done=4, failed=1, skipped={CHANGED: 1})
     assert ledger.uncommitted == 1
-    assert ledger.last_error == "ValueError: write refused it: x"
+    assert ledger.last_error == "ValueError: in write: x"
 
 
 def test_ledger_keeps_no_results_for_a_job_without_write() -> None:

@@ -1,5 +1,8 @@
 """Declared limits, retries and error budgets, and what they refuse."""
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +23,13 @@ def test_limits_say_all_faults_at_once() -> None:
             concurrency=0, page_size=0, max_age=0, record_timeout=0, rate=Rate(1), rates=(Rate(2), Rate(3, name="b"))
         )
     assert "'rate'" in str(told.value)
+
+
+def test_limits_say_what_is_of_another_type() -> None:
+    """A job file is not checked before it is loaded: each value is named, with what it must be."""
+    wrong: dict[str, Any] = {"concurrency": "8", "rate": 500, "max_age": timedelta(minutes=1), "rates": Rate(5)}
+    with pytest.raises(ValueError, match=r"whole number, not '8'; max_age .* seconds.*: Rate\(500\); rates .* tuple"):
+        Limits(**wrong)
 
 
 @pytest.mark.parametrize(("count", "per"), [(0, 1), (1, 0), (-1, 1), (1, -2)])

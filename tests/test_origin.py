@@ -1,21 +1,27 @@
 """worker/origin.py: where in a job's code an exception came from."""
 
 import json
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attempts import ITEMS, Rename, parts_of
 from fakes import Row, Rows, engine_over
 from logged import Logged, logging_to
+from stored import do
 
+from worker.database import Link
 from worker.errors import Permanent, Throttled
 from worker.events import ErrorGroup, Reporter
 from worker.mask import Mask
 from worker.origin import is_bug, place, stack
 from worker.report.log_reporter import LogReporter
 from worker.retry import Retry
+from worker.run import attempt
+from worker.store.migrate import migrate
 
 JOB = """import asyncio
 from worker.limits import Limits
@@ -138,3 +144,38 @@ async def test_origin_is_not_looked_for_where_a_job_says_what_failed() -> None:
     engine.ledger._on_group = told.append
     await engine.work()
     assert [(group.message, group.stack) for group in told] == [("no such payment", None)]
+
+
+class Clumsy(Rename):
+    """Write in a way that the test chooses."""
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+
+    async def write(self, results: Any, connection: Any) -> Any:
+        """Break."""
+        if self.way == "column":
+            await connection.execute("UPDATE item SET nam = 'new'")
+        return results[0].record["mail"] if self.way == "key" else 7
+
+
+@pytest.mark.parametrize(
+    ("way", "said", "stacks"),
+    [
+        ("column", r'write raised UndefinedColumnError: column "nam" of relation "item" .*\(test_origin\.py:\d+\)', 1),
+        ("key", r"KeyError: in write: 'mail' \(test_origin\.py:\d+\)", 1),
+        ("value", r"TypeError: in write: it returned 7; it must return the rows that it wrote, once each, or None", 0),
+    ],
+)
+async def test_origin_of_a_bug_in_write_is_told(database_url: str, way: str, said: str, stacks: int) -> None:
+    """As in `process`: the line is with the run or its records, the stack is in the log once."""
+    async with Link(database_url, "test") as link:
+        await migrate(link)
+        await do(link, ITEMS)
+    with logging_to(Logged()) as logged:
+        async with parts_of(database_url, Clumsy(way), reporter=LogReporter()) as parts:
+            summary = await attempt(parts)
+    told = [summary.detail, *(f"{group.type}: {group.message}" for group in summary.errors)]
+    assert any(re.fullmatch(said, each, re.DOTALL) for each in told), told
+    found = [line["exception"]["stack"] for line in logged.lines() if "exception" in line]
+    assert ["in write" in stack for stack in found] == [True] * stacks

@@ -180,6 +180,15 @@ def test_measured_is_the_largest_run_that_tells() -> None:
     assert spread.in_flight_s == 0.1
 
 
+def test_plan_says_whence_it_knows_and_what_is_start() -> None:
+    """What was said is spoken of where something was; the 40 s are told beside the times that have them."""
+    known = replace(KNOWN, run="job:k", records=1_000)
+    for said, whence in ((False, "1,000 records)"), (True, "1,000 records), but for what was said")):
+        told = list(lines(planned(Limits(rate=Rate(90)), replace(known, said=said)), "all"))
+        assert f"  as in run job:k ({whence}" in told
+        assert any(line.startswith(f"TAKES is from the launch on: {START_S:g} s of it") for line in told)
+
+
 def test_measured_memory_is_held_against_the_task() -> None:
     """Half again as much as the peak is to be there."""
     limits, size = Limits(rate=Rate(90)), Size(cpu=512, memory=1024)

@@ -183,7 +183,8 @@ async def test_source_count_estimates_what_is_counted_in_parallel(table: Link, m
     ("sql", "arguments", "key", "said"),
     [
         ("SELECT * FROM nowhere", (), "id", 'not sound: relation "nowhere" does not exist'),
-        ("SELECT nothing FROM item", (), "id", 'not sound: column "nothing" does not exist'),
+        ("SELECT id,\nnothing FROM\nitem", (), "id", 'not sound: column "nothing" does not exist, at: nothing FROM$'),
+        ("SELECT pryce FROM item", (), "id", '(?s)HINT: .*"item.price".*, at: pryce FROM item$'),
         ("SELECT FROM WHERE", (), "id", "not sound: syntax error"),
         ("DELETE FROM item", (), "id", "not sound: syntax error"),
         ("SELECT 1 AS id; SELECT 2", (), "id", "not sound: syntax error"),

@@ -42,6 +42,7 @@ async def test_wait_follows_the_live_run_and_exits_with_its_code(database_url: s
                 assert await second.ended() == 1
     assert (second.end["verdict"], second.end["exit_code"]) == ("already running", 1)
     assert "completed with failures" in second.end["detail"]
+    assert any("attempt 1 of poll-payments:k is still at work, after" in line["event"] for line in second.lines)
 
 
 async def test_run_key_of_a_dry_run_starts_no_real_run(database_url: str) -> None:

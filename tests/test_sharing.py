@@ -162,6 +162,20 @@ async def test_sharing_leaves_the_portion_of_a_killed_task_to_others_once_its_le
 
 
 @pytest.mark.looptime
+async def test_sharing_says_for_how_long_a_successor_waits_at_most(caplog: pytest.LogCaptureFixture) -> None:
+    """The task that was killed had all: its lease is waited for, and no longer."""
+    caplog.set_level(logging.INFO)
+    store, rate = Store(), Rate(200, name="stripe", shared=True)
+    killed = Task(rate, store, [])
+    await asyncio.sleep(5)
+    await killed.kill()
+    since = now()
+    await Sharing(rate, RateLimit(rate, now), store, LOG, now).first()
+    assert LEASE_S - 5 < now() - since < LEASE_S + 5
+    assert f"what a dead one had is free within {LEASE_S:g} s" in caplog.text
+
+
+@pytest.mark.looptime
 async def test_sharing_holds_the_lowest_limit_and_warns(caplog: pytest.LogCaptureFixture) -> None:
     """Two jobs that declare different limits under one name keep the lower one."""
     sent: list[float] = []

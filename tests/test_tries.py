@@ -255,7 +255,7 @@ async def test_tries_fails_a_record_without_an_outcome(returned: Any) -> None:
     ("errors", "at_most", "words"),
     [
         (ErrorBudget(count=10, share=None), 10 + 8, "10 are allowed"),
-        (ErrorBudget(share=0.5, sample=40, window=100), 40 + 8, "(100%), 50% is allowed"),
+        (ErrorBudget(share=0.5, sample=40, window=100), 40 + 8, "(100 %), 50 % is allowed"),
     ],
 )
 async def test_tries_ends_when_the_error_budget_is_spent(errors: ErrorBudget, at_most: int, words: str) -> None:

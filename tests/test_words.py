@@ -129,6 +129,12 @@ def test_words_headline_tells_trials() -> None:
     assert words.headline(trial) == "poll-payments crashed (dry run, at most 1 record)"
 
 
+def test_words_headline_tells_whom_it_followed() -> None:
+    """Who waited for another attempt did not do nothing: its end, and its exit code, are that one's."""
+    waited = a_summary(Verdict.ALREADY_RUNNING, followed=Verdict.SUCCEEDED)
+    assert words.headline(waited) == "poll-payments followed another attempt to its end: succeeded"
+
+
 def test_words_counts_are_a_sum() -> None:
     """The tally reads as the sum that it is, with the largest reasons for skipping."""
     assert words.counts(a_tally(read=5_010)) == (

@@ -166,11 +166,15 @@ class Beginning:
             if not same:
                 await self._patiently(lambda: self._parts.store.stand_aside(self._claim, idle.verdict, idle.detail))
             return idle
-        self._parts.run.log.info("following attempt %d of %s", held.attempt, held.run_id)
+        log, began, tell_at = self._parts.run.log, self._clock(), self._parts.store.lease_s
+        log.info("following attempt %d of %s", held.attempt, held.run_id)
         while (verdict := await self._patiently(lambda: self._parts.store.follow(held.run_id))) is None:
             await self._pause(self._parts.store.lease_s / _LOOKS)
             if self._parts.stop:
                 return Idle(Verdict.INTERRUPTED, f"{self._parts.stop.reason}, while {_at_work(held)}")
+            if (waited := self._clock() - began) >= tell_at:
+                log.info("attempt %d of %s is still at work, after %.0f s", held.attempt, held.run_id, waited)
+                tell_at *= 2
         return Idle(Verdict.ALREADY_RUNNING, f"{held.run_id} {verdict.word}", verdict) if same else None
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:

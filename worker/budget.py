@@ -63,7 +63,11 @@ class Spending:
         recent = min(finished, budget.window)
         for failures, of, which in ((run.failed, run.finished, ""), (len(self._failures), recent, "the last ")):
             if of >= budget.sample and failures > budget.share * of:
-                return (
-                    f"{failures:,} of {which}{of:,} records failed ({failures / of:.0%}), {budget.share:.0%} is allowed"
-                )
+                shares = f"({percent(failures / of)}), {percent(budget.share)} is allowed"
+                return f"{failures:,} of {which}{of:,} records failed {shares}"
         return None
+
+
+def percent(share: float) -> str:
+    """Write a share (0 to 1) with three digits at most: `33.3 %`."""
+    return f"{100 * share:.3g} %"

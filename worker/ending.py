@@ -1,10 +1,12 @@
 """How an attempt ended: the verdict on it, and the command that comes next."""
 
 from worker.allowance import bounded
+from worker.budget import percent
 from worker.engine import Engine
-from worker.errors import DatabaseAway, LeaseLost
+from worker.errors import DatabaseAway, LeaseLost, told
 from worker.ledger import Ledger
 from worker.mask import Mask
+from worker.origin import in_job
 from worker.parts import Parts
 from worker.scope import as_flags, encode, secrets
 from worker.source import Acknowledging
@@ -17,7 +19,10 @@ def broken(error: Exception, mask: Mask) -> tuple[Verdict, str]:
         return Verdict.LEASE_LOST, mask(str(error))
     if isinstance(error, DatabaseAway):
         return Verdict.INTERRUPTED, mask(str(error))
-    return Verdict.CRASHED, mask(f"{type(error).__name__}: {error}".encode(errors="replace").decode())
+    said, origin = told(error), in_job(error)
+    if origin:
+        said = f"{origin[0]} raised {said} ({origin[1]})"
+    return Verdict.CRASHED, mask(said.encode(errors="replace").decode())
 
 
 def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
@@ -30,7 +35,7 @@ def judged(engine: Engine, parts: Parts) -> tuple[Verdict, str]:
     if not budget.tolerates(tally):
         return (
             Verdict.COMPLETED_WITH_FAILURES,
-            f"{_percent(tally.failed_share)} failed, {_percent(budget.tolerated)} is tolerated",
+            f"{percent(tally.failed_share)} failed, {percent(budget.tolerated)} is tolerated",
         )
     return Verdict.SUCCEEDED, ""
 
@@ -61,7 +66,3 @@ def _next(parts: Parts, verdict: Verdict) -> str | None:
 
 
 _GOES_ON = (Verdict.INTERRUPTED, Verdict.ABORTED, Verdict.CRASHED, Verdict.LEASE_LOST)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

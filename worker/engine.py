@@ -491,7 +491,7 @@ class Engine:
             return "concurrency"
         if self.supply.blocked:
             return "open keys"
-        return "source"
+        return "retries" if self.supply.retrying else "source"
 
     def progress(self, now: float) -> Progress:
         """Say how far the attempt is."""

@@ -29,7 +29,7 @@ VARIABLES = (
     Variable("CONNECT_TIMEOUT", "seconds to wait for the database at start, then exit 75", "60"),
     Variable("DATABASE_BUDGET", "seconds that a run waits for a database that went away, then exit 75", "300"),
     Variable("LEASE", "seconds after which an attempt that is not heard of may be succeeded", "15"),
-    Variable("RUN_KEY", "names the run: the scheduled time, or any text without spaces", "made up"),
+    Variable("RUN_KEY", "names the run: the scheduled time, or else 1 to 128 letters, digits and ._:+~-", "made up"),
     Variable(
         "SCOPE_REF", "where the scope's fields are instead, as JSON: s3://bucket/key; set by the launcher", "none"
     ),

@@ -104,7 +104,7 @@ class Progress:
     eta_s: float | None = None
     in_flight: int = 0
     limited_by: str = ""
-    """What holds it back: rate, throttled, concurrency, source, sink, open keys, database (away); empty while unknown."""
+    """What holds it back: rate, throttled, concurrency, source, sink, open keys, retries, database (away); empty while unknown."""
     last_error: str | None = None
     oldest_age_s: float = 0.0
     throttled_s: float = 0.0

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from worker.budget import ErrorBudget, Spending
+from worker.errors import words
 from worker.events import ErrorGroup
 from worker.fingerprint import fingerprint
 from worker.job import Result
 from worker.mask import Mask
-from worker.origin import place, stack
+from worker.origin import in_job, is_bug, place, stack
 from worker.outcome import Done, Failed, Skipped
 from worker.source import Failure, JsonKey, Key, Record
 from worker.tally import Tally
@@ -128,6 +129,8 @@ class Ledger:
         self._spent = Tally() if mends else before.minus(forgiven or Tally())
         self._spending = Spending(budget)
         self._groups: dict[str, ErrorGroup] = {}
+        self._write_bugs: dict[str, Exception] = {}
+        """Of the commit that is under way, by fingerprint: what broke in `write`, for the stack."""
         self.tally = Tally()
         self.saved = Tally()
         """The counts as of the last page commit: what is finished and not in it is unfinished after all."""
@@ -219,8 +222,12 @@ class Ledger:
     def refusal(self, key: Key, error: Exception) -> DeadLetter:
         """Make the dead letter of a result that cannot be written."""
         now = datetime.now(UTC)
-        text = self._shown(f"write refused it: {error}")
-        return DeadLetter(self._encode(key), type(error).__name__, text, 1, now, now)
+        origin = in_job(error)
+        text = self._shown(f"in write: {words(error)}") + (f" ({_storable(origin[1])})" if origin else "")
+        letter = DeadLetter(self._encode(key), type(error).__name__, text, 1, now, now)
+        if origin and is_bug(error):
+            self._write_bugs.setdefault(fingerprint(letter.type, letter.message), error)
+        return letter
 
     def take_batch(self, cursor: JsonKey | None, open_keys: list[JsonKey], complete: bool = False) -> Batch:
         """Hand over everything that is finished and not committed; `complete`: there will be no more."""
@@ -246,7 +253,8 @@ class Ledger:
         self.saved = corrected(batch.tally, committed)
         self.tally = corrected(self.tally, committed)
         for letter in committed.refused:
-            self._note(letter)
+            self._note(letter, self._write_bugs.get(fingerprint(letter.type, letter.message)))
+        self._write_bugs.clear()
 
     def _shown(self, message: object) -> str:
         return self._mask(_storable(message))[:_LONGEST_MESSAGE]

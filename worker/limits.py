@@ -1,6 +1,8 @@
 """How much a job may do at once, how fast, and for how long one record may take: declarations, no mechanism."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Limits:
     record_timeout: float = 30.0
 
     def __post_init__(self) -> None:
+        if wrong := list(self._wrong_kinds()):
+            raise ValueError("; ".join(wrong))
         names = [rate.name for rate in self.named]
         faults = [
             f"{name} must be {at_least} or more, not {value!r}"
@@ -65,6 +69,20 @@ class Limits:
             )
         if faults:
             raise ValueError("; ".join(faults))
+
+    def _wrong_kinds(self) -> Iterator[str]:
+        """Find values of another type than is declared: a job file says them, and nothing else checks it."""
+        given: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("concurrency", "page_size"):
+            if not isinstance(given[name], int):
+                yield f"{name} must be a whole number, not {given[name]!r}"
+        for name in ("max_age", "record_timeout"):
+            if not isinstance(given[name], (int, float)) and (name, given[name]) != ("max_age", None):
+                yield f"{name} must be a number of seconds, not {given[name]!r}"
+        if not isinstance(given["rate"], (Rate, type(None))):
+            yield f"rate must be a Rate, not {given['rate']!r}: Rate({given['rate']!r})"
+        if not isinstance(given["rates"], tuple) or not all(isinstance(rate, Rate) for rate in given["rates"]):
+            yield f"rates must be a tuple of Rates, not {given['rates']!r}: (Rate(5, name='search'),)"
 
     def tuned(self, *, concurrency: int | None, rate: float | None, page_size: int | None) -> "Limits":
         """Give these limits with what the environment overrides; rate is in calls a second, 0 for none. Raises ValueError as the class does."""

@@ -25,6 +25,13 @@ def place(error: BaseException) -> str | None:
     return f"{_file(frame)}:{line}"
 
 
+def in_job(error: BaseException) -> tuple[str, str] | None:
+    """Give the job's function that an exception came out of, and its innermost place in the job's code; None where that took no part."""
+    own = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if _is_own(frame)]
+    where = place(error)
+    return (own[0].f_code.co_name, where) if own and where else None
+
+
 def stack(error: BaseException) -> str:
     """Give the whole stack, cut in its middle where it is very long."""
     try:
@@ -38,8 +45,9 @@ def stack(error: BaseException) -> str:
 def _is_own(frame: FrameType) -> bool:
     """Tell job code from the worker's, the standard library's and what is installed."""
     name, file = frame.f_globals.get("__name__", ""), frame.f_code.co_filename
+    module = frame.f_globals.get("__file__") or ""  # of compiled code (asyncpg) this alone says where it is installed
     ours = name == "worker" or name.startswith("worker.")
-    return not ours and not file.startswith(("<", *_INSTALLED))
+    return not ours and not file.startswith(("<", *_INSTALLED)) and not module.startswith(_INSTALLED)
 
 
 def _file(frame: FrameType) -> str:

@@ -59,6 +59,8 @@ class Measured:
 
     run: str | None = None
     """Which run has shown it; None: it was said."""
+    said: bool = False
+    """Whether something was said that goes before what a run has shown."""
     records: int = 0
     in_flight_s: float | None = None
     cpu_s: float | None = None

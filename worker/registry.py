@@ -1,6 +1,7 @@
 """Find the jobs: one file in `jobs/`, one class in it, checked before anything runs."""
 
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,9 +14,9 @@ from typing import Any
 import msgspec
 
 from worker.budget import ErrorBudget
-from worker.errors import Faults
+from worker.errors import Faults, told, words
 from worker.job import Job
-from worker.limits import Limits
+from worker.limits import Limits, Rate
 from worker.retry import Retry
 from worker.scope import RESERVED, Scope
 
@@ -54,7 +55,7 @@ def load(name: str, also: Sequence[str] = ()) -> type[Job[Any]]:
         Exception,
         SystemExit,
     ) as error:  # whatever a job file does when it is loaded, it is its author who must hear of it
-        raise Faults([f"job file {_file(name)} cannot be loaded: {type(error).__name__}: {error}"]) from error
+        raise Faults([f"job file {_file(name)} cannot be loaded: {told(error)}{_misspelt(error)}"]) from error
     found = [
         item
         for item in vars(module).values()
@@ -125,6 +126,16 @@ _KINDS: dict[str, type] = {
 
 def _file(name: str) -> str:
     return f"{_PACKAGE}/{name.replace('-', '_')}.py"
+
+
+def _misspelt(error: BaseException) -> str:
+    """Give the nearest name to an argument that a declaration does not have."""
+    found = re.fullmatch(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", words(error))
+    declared = {kind.__name__: kind for kind in (Limits, Rate, Retry, ErrorBudget)}
+    if found is None or (kind := declared.get(found[1])) is None:
+        return ""
+    near = get_close_matches(found[2], inspect.signature(kind).parameters, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _unknown(name: str, known: Sequence[str], also: Sequence[str]) -> str:

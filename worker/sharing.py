@@ -57,7 +57,10 @@ class Sharing:
         self._wanted = (1, 1)
         pause = await self.ask()
         if not self._limit.portion:
-            self._log.info("waiting for a portion of limit %s: other tasks have all of it", self.rate.name)
+            told = (
+                "waiting for a portion of limit %s: other tasks have all of it; what a dead one had is free within %g s"
+            )
+            self._log.info(told, self.rate.name, self._lease_s)
         while not self._limit.portion:
             await asyncio.sleep(pause)
             pause = await self.ask()

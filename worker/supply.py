@@ -115,6 +115,11 @@ class Supply:
         return self.parked >= self._window
 
     @property
+    def retrying(self) -> bool:
+        """Tell whether all that is left waits for its next try."""
+        return self.ended and bool(self._later) and not self.ahead and not self._due
+
+    @property
     def exhausted(self) -> bool:
         """Tell whether nothing is left here, now or later."""
         return self.ended and not self.ahead and not self.parked

@@ -11,7 +11,7 @@ class Verdict(Enum):
     ALREADY_RUNNING = ("already running", 0, "another attempt is working on this run")
     OVERLAPPED = ("overlapped", 0, "another run of this job is still going on; this one did nothing")
     ABORTED = ("aborted", 1, "the error budget or max_affected was spent")
-    CRASHED = ("crashed", 1, "the worker itself failed")
+    CRASHED = ("crashed", 1, "an error in the job or in the worker ended it")
     COMPLETED_WITH_FAILURES = ("completed with failures", 1, "all records were worked on, too many failed")
     NOT_STARTED = ("could not start", 2, "usage, configuration or scope is wrong; no record was touched")
     LEASE_LOST = ("lost its lease", 3, "a newer attempt took over; this one wrote nothing more")

@@ -1,6 +1,6 @@
 """Hand a page's results to the job's `write`, and find the ones that cannot be written."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Sized
 from typing import Any
 
 from worker.job import Result, Written
@@ -34,10 +34,8 @@ class Writer:
         written = await write(results, connection)
         if written is None:
             return Wrote()
-        if isinstance(written, str) or len(written) > len(results):
-            raise TypeError(
-                f"write returned {written!r:.80}; it must return the rows that it wrote, once each, or None"
-            )
+        if isinstance(written, str) or not isinstance(written, Sized) or len(written) > len(results):
+            raise TypeError(f"it returned {written!r:.80}; it must return the rows that it wrote, once each, or None")
         return Wrote(len(results) - len(written))
 
     async def _apart(self, write: Write, results: Sequence[Result], connection: Any) -> Wrote:

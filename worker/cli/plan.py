@@ -122,9 +122,9 @@ class _Asked:
         """Let what the options say go before what was measured. Raises Faults where nobody says how long a record takes."""
         options = self.options
         if options.record_seconds is not None:
-            known = replace(known, in_flight_s=options.record_seconds)
+            known = replace(known, in_flight_s=options.record_seconds, said=True)
         if options.record_cpu is not None:
-            known = replace(known, cpu_s=options.record_cpu)
+            known = replace(known, cpu_s=options.record_cpu, said=True)
         if known == Measured() and self.run.limits.rate is None:
             raise Faults([f"{unknown(self.job.name)}, or say --record-seconds"])
         return known

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from worker.plan import CONCURRENCY, CPU, OWN, Bound, Measured, Plan, Way, Work, cores, unknown
+from worker.plan import CONCURRENCY, CPU, OWN, START_S, Bound, Measured, Plan, Way, Work, cores, unknown
 from worker.report import words
 
 
@@ -39,7 +39,7 @@ def _record(known: Measured, work: Work) -> Iterator[str]:
 def _whence(work: Work) -> str:
     known = work.measured
     if known.run is not None:
-        return f"as in run {known.run} ({known.records:,} records), but for what was said"
+        return f"as in run {known.run} ({known.records:,} records){', but for what was said' if known.said else ''}"
     return "as said" if known != Measured() else unknown(work.job)
 
 
@@ -81,6 +81,7 @@ def _notes(made: Plan) -> Iterator[str]:
         yield f"Its peak was {peak}; the worker's share of the task's memory is {own:,} MiB: take the next size."
     if any(rate.shared for rate in work.limits.named):
         yield "A shared limit is counted whole: what other tasks use of it is not there for this run."
+    yield f"TAKES is from the launch on: {START_S:g} s of it until the first record (ECS takes 20 to 60 s)."
     spot = "; Spot is up to 70 % less" if work.size.spot else ""
     sizes = f"{work.size.cpu:,} CPU units and {work.size.memory:,} MiB a task"
     yield (

@@ -28,6 +28,7 @@ _SLOW_SIDES = {
     "source": "reading the records (source)",
     "sink": "writing the results (sink)",
     "database": "the database, which is away",
+    "retries": "records that wait for their next try (retries)",
 }
 
 _CLOSE = 0.05
@@ -44,7 +45,9 @@ def headline(summary: Summary) -> str:
     failures = _failures(summary)
     records = plural(summary.run_tally.finished, "record")
     words = _ENDS[summary.verdict][1].format(failures=failures, records=records)
-    if summary.verdict is Verdict.INTERRUPTED and not summary.run_tally.read:
+    if summary.followed:
+        words = f"followed another attempt to its end: {summary.followed.word}"
+    elif summary.verdict is Verdict.INTERRUPTED and not summary.run_tally.read:
         words = _BEFORE_ALL
     if _tolerated(summary):
         words += f" with {failures} tolerated"

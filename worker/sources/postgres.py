@@ -126,7 +126,8 @@ class PostgresQuery:
         except asyncpg.PostgresError as error:
             if is_refused(error):
                 return [f"the database refuses the job's query: {said(error)}"]
-            return [f"the job's query is not sound: {said(error)}"]
+            at = self._sql.at(error.position)
+            return [f"the job's query is not sound: {said(error)}{f', at: {at}' if at else ''}"]
 
     async def page(self, after: Key | None, size: int) -> Page:
         """Read the next rows after a key. Raises Permanent where a key is not unique: the page after it would lose a row."""

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from worker.source import Key
 
+_LONGEST_LINE = 80
+
 
 class Statements:
     """The job's SELECT, wrapped for each of the questions."""
@@ -16,6 +18,7 @@ class Statements:
         beyond = self._compared("<" if descending else ">", arguments)
         self.rows = rows = f"(\n{sql}\n) AS source"
         limit = arguments + len(columns) + 1
+        self._before = len("SELECT * FROM (\n")
         self.all, self.all_next = f"SELECT * FROM {rows}", f"SELECT * FROM {rows} WHERE {beyond}"
         self.first = f"{self.all} ORDER BY {self.order} LIMIT ${arguments + 1}"
         self.next = f"{self.all_next} ORDER BY {self.order} LIMIT ${limit}"
@@ -34,6 +37,12 @@ class Statements:
         self._types = types
         arrays = ", ".join(f"${self._arguments + number}::{name}[]" for number, name in enumerate(types, 1))
         self.by_key = f"SELECT * FROM {self.rows} WHERE ({self.names}) IN (SELECT * FROM unnest({arrays}))"
+
+    def at(self, position: str | None) -> str:
+        """Give the rest of the line of the job's SELECT where PostgreSQL found a fault; empty where it names no place in it."""
+        place = int(position or 0) - 1 - self._before
+        line = self._sql[place:].partition("\n")[0].strip() if place >= 0 else ""
+        return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
 
     def within(self, after: Key | None, until: Key | None, *, nothing: bool) -> "Statements":
         """Give the same for the rows after a key, up to and with another, whose values become arguments behind the job's."""
