@@ -18,6 +18,8 @@ from worker.scope import Scope
 
 WAITERS = 64
 _IDLE_S = 1.2
+_BEGINNING_S = 1.0
+"""So long the start of the waiters, and the burst with which a limiter may begin, are no part of what a send costs."""
 _NOTICED_S = 0.001
 """Who is granted a permit together with others may be first or last to run; only who is this much later was overtaken."""
 
@@ -67,28 +69,30 @@ async def measure(acquire: Acquire, rate: int, seconds: float, api: str, key: st
         if api:  # as a job's `check` does: what a client makes ready for its first call does not come between permit and send
             await http.get("/v1/payment_intents", params={"limit": 1})
             sends.clear()
-        cpu, means, began = time.process_time(), [], time.monotonic()
+        cpu, counted, means, began = 0.0, 0, [], time.monotonic()
         for _ in range(2):
             first = len(sends)
             tasks = [asyncio.create_task(send()) for _ in range(WAITERS)]
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(min(_BEGINNING_S, seconds / 2))
+            cpu, counted = cpu - time.process_time(), counted - len(sends)
+            await asyncio.sleep(seconds - min(_BEGINNING_S, seconds / 2))
+            cpu, counted = cpu + time.process_time(), counted + len(sends)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             phase = sorted(sent for _, sent in sends[first:])
             steady = [
-                sent for sent in phase if sent >= phase[0] + min(1.0, seconds / 2)
+                sent for sent in phase if sent >= phase[0] + min(_BEGINNING_S, seconds / 2)
             ]  # a limiter may begin with a burst
             means.append((len(steady) - 1) / (steady[-1] - steady[0]) / rate)
             await asyncio.sleep(_IDLE_S)
-        cpu = time.process_time() - cpu
         arrivals = (await http.get("/_simulator/arrivals")).json()["arrivals"] if api else []
     times = sorted(sent for _, sent in sends)
     return Seen(
         most_in_a_window(times),
         most_in_a_window([moment for moment in arrivals if moment >= began]),
         min(means),
-        cpu / len(sends) * 1e6,
+        cpu / counted * 1e6,
         overtaken(sends),
     )
 

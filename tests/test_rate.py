@@ -100,19 +100,26 @@ def test_rate_holds_in_every_window(rate: Rate, arrivals: Arrivals) -> None:
     rate=RATES,
     steps=st.lists(st.tuples(st.floats(0, 1.5), st.integers(1, 60), st.floats(0, 0.01)), min_size=1, max_size=20),
 )
-def test_rate_holds_for_who_takes_from_the_credit(rate: Rate, steps: list[tuple[float, int, float]]) -> None:
-    """As the engine does: what is on the credit is taken without a look at the clock, however much later."""
-    time = 0.0
+def test_rate_holds_for_who_uses_what_was_lent(rate: Rate, steps: list[tuple[float, int, float]]) -> None:
+    """As the engine does: what was lent is used without a look at the clock, however much later, or given back."""
+    time, lent = 0.0, 0
     taken: list[float] = []
 
+    def give_back() -> int:
+        nonlocal lent
+        left, lent = lent, 0
+        return left
+
     async def scenario() -> None:
-        nonlocal time
+        nonlocal time, lent
         limit = RateLimit(rate, lambda: time)
+        limit.take_back = give_back
         for idle, wanted, between in steps:
             time += idle * rate.per
             for _ in range(wanted):
-                if limit.credit > 1:
-                    limit.credit -= 1
+                lent = lent or limit.lend(7)
+                if lent:
+                    lent -= 1
                 elif not limit.try_acquire():
                     break
                 time += between * rate.per

@@ -9,6 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from math import inf
 from typing import Any
 
@@ -34,6 +35,8 @@ _BREATH_S = 0.02
 _GRACE_S = 0.001
 _LET_GO_S = 1.0
 """So long may a `process` that was cancelled take to notice, before the attempt ends without it."""
+_MANY = 64
+"""So many rows are laid out at most, to be taken without a look at anything."""
 _WINDOW = 4
 """Open keys that may pile up, for each slot, before no further record is begun."""
 _PAUSE_S = (1.0, 30.0)
@@ -47,7 +50,7 @@ class Slot:
 
     def __init__(self) -> None:
         self.taken: Record | Parked | None = None
-        self.started = 0.0
+        self.started: float | None = None  # or a little later: when the try was first seen
         self.expired = False
         self.task: asyncio.Task[None]
 
@@ -84,12 +87,17 @@ class Engine:
         self._gate = rates[self._main_rate]
         self._slots = [Slot() for _ in range(limits.concurrency)]
         self._idle: deque[asyncio.Future[None]] = deque()
+        self._gate.take_back = self._take_back
+        stop.listener = self._look_up
         self._claims = 0  # slots that wait for a permit, each for a record of the stock
-        self._throttles = 0
+        self._throttles = self._at_throttle = 0
         self._settled = asyncio.Event()
         self._ending = False  # no slot takes another record
         self._breathe_at, self._breathing = clock() + _BREATH_S, False
-        self._straight_until = -inf  # till then slots take rows without a look at anything else: four times as fast
+        self._straight_until = (
+            self._laid_out_at
+        ) = -inf  # nothing comes before the next rows till then; the last time some were laid out
+        self._many = 1  # rows to be laid out next
         self._batch_size = self._enough = limits.page_size  # for a commit; for the next look at what waits for it
         self._held_up: Counter[str] = Counter()
         self._seen: deque[tuple[float, int]] = deque(maxlen=20)
@@ -198,47 +206,47 @@ class Engine:
     # --- one slot -------------------------------------------------------------------------------------------------------
 
     async def _serve(self, slot: Slot) -> None:
-        """Take records one after the other, each with a permit, and book what becomes of them."""
-        supply, gate, clock, stop, ledger = self.supply, self._gate, self._clock, self._stop, self.ledger
-        process, run, plain = self._job.process, self._run, self.ledger.plain
+        """Take records one after the other, each with a permit, and book what becomes of them.
+
+        Whatever has to be looked at before a record is looked at in `_next`, for this one and for those that it lays out: all
+        slots go along these together. With a look for each record the no-op path took a third more of the engine's time.
+        """
+        supply, stop, ledger = self.supply, self._stop, self.ledger
+        process, run = self._job.process, self._run
+        counted = DONE if ledger.plain else object()  # what `_finish` would only count; without the call, twice as fast
         while not self._ending and stop.reason is None:
-            now = clock()
-            if now < self._straight_until and supply.rows and gate.credit > 1.0:
-                gate.credit -= 1.0
-                supply.taken_at = now
-                supply.last = taken = record = supply.rows.pop()
-                read_at = supply.read_at
-            else:
-                if (taken := await self._next(slot)) is None:
-                    continue
-                now = clock()
-                record, read_at = (taken.record, taken.read_at) if type(taken) is Parked else (taken, supply.read_at)
-            slot.started, slot.taken = now, taken
-            try:
-                outcome = await process(record, run)
-            except asyncio.CancelledError as error:
-                if slot.task.cancelling() and not slot.expired:
-                    raise  # it is left in its slot: in flight for good, and an open key
-                self._unlucky(slot, taken, read_at, error)  # it expired, or something that it waited for was cancelled
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a record that breaks process is a failed record, not a failed run
-                self._unlucky(slot, taken, read_at, error)
-            else:
-                self._throttles = 0
-                if outcome is DONE and plain:  # what `_finish` would do; without the call, twice as fast
-                    ledger.tally.done += 1
+            if (taken := next(supply.straight, None)) is None and (taken := await self._next(slot)) is None:
+                continue
+            again = taken if type(taken) is Parked else None
+            first, read_at = (taken, supply.read_at) if again is None else (again.record, again.read_at)
+            for record in chain((first,), supply.straight if again is None else ()):
+                slot.taken, slot.started = again or record, None
+                try:
+                    outcome = await process(record, run)
+                except asyncio.CancelledError as error:
+                    if slot.task.cancelling() and not slot.expired:
+                        raise  # it is left in its slot: in flight for good, and an open key
+                    self._unlucky(
+                        slot, again or record, read_at, error
+                    )  # it expired, or what it waits for was cancelled
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - a record that breaks process is a failed record, not a failed run
+                    self._unlucky(slot, again or record, read_at, error)
                 else:
-                    self._finish(taken, record, read_at, outcome)
-            if slot.expired:  # whatever `process` made of its cancellation, the next record starts afresh
-                slot.expired = False
-                slot.task.uncancel()
+                    if outcome is counted:
+                        ledger.tally.done += 1
+                    else:
+                        self._finish(again or record, record, read_at, outcome)
+                if slot.expired:  # whatever `process` made of its cancellation, the next record starts afresh
+                    slot.expired = False
+                    slot.task.uncancel()
             slot.taken = None
-            if ledger.uncommitted >= self._enough:
-                self._page_full()
 
     async def _next(self, slot: Slot) -> Record | Parked | None:
         """Look at everything that comes before the next row, and take what is to be taken; None to look again."""
-        supply, gate = self.supply, self._gate
-        if self._clock() > self._breathe_at:
+        supply, gate, now = self.supply, self._gate, self._clock()
+        if now < self._straight_until and self._lay_out(now):
+            return next(supply.straight)
+        if now > self._breathe_at:
             await self._breathe()
             return None
         if self._within_reach <= 0:
@@ -246,12 +254,24 @@ class Engine:
             return None
         if not gate.try_acquire():
             await self._permit(gate)
+            self._look_up()
         slot.taken = taken = supply.take(self._clock())
         if type(taken) is Parked:
             self._wake()  # the window of open keys may have room again
         if taken is not None:
             self._straight_until = min(self._breathe_at, supply.straight_until)
         return taken
+
+    def _lay_out(self, now: float) -> int:
+        """Let rows be taken without a look at anything, while nothing can come before them: a few, and more where they are quick.
+
+        They are taken back at every tick, and when something comes before them after all. Gives how many they are.
+        """
+        self._many = min(2 * self._many, _MANY) if now - self._laid_out_at < _BREATH_S / 4 else 1
+        self._laid_out_at = now
+        many = self._gate.lend(min(self._many, self.supply.look(now)))
+        self.supply.lay_out(many)
+        return many
 
     async def _breathe(self) -> None:
         """Let everything else run: by itself, where the slots wait for something; else, a moment later, by waiting for it."""
@@ -282,6 +302,10 @@ class Engine:
     def _look_up(self) -> None:
         """Leave the straight way: something may come before the next row."""
         self._straight_until = -inf
+        self._gate.give_back(self._take_back())
+
+    def _take_back(self) -> int:
+        return self.supply.take_back(self._clock())
 
     async def _permit(self, gate: RateLimit) -> None:
         self._claims += 1
@@ -297,7 +321,7 @@ class Engine:
             self.supply.requeue(self._parked(taken, read_at))  # unfinished, and an open key
         else:
             self.ledger.finish(record, lambda: self.supply.key_of(taken), outcome, tries + 1, first_at)
-        self._check_budget()
+        self._booked()
 
     def _unlucky(self, slot: Slot, taken: Record | Parked, read_at: float, error: BaseException) -> None:
         """Decide about a try that raised: again later, or failed."""
@@ -322,7 +346,7 @@ class Engine:
         type_name = error.type if isinstance(error, Permanent) else type(error).__name__
         said, bug = words(error) or type_name, error if is_bug(error) else None
         self.ledger.fail(parked.record, parked.key, type_name, said, parked.tries, parked.first_error_at, bug)
-        self._check_budget()
+        self._booked()
 
     def _parked(self, taken: Record | Parked, read_at: float) -> Parked:
         """Give what is in a slot the form in which it leaves it unfinished."""
@@ -336,11 +360,20 @@ class Engine:
         if not seconds:
             if named.paused:
                 return
+            went_well = self.ledger.tally.finished - self.ledger.tally.failed
+            if went_well != self._at_throttle:
+                self._throttles, self._at_throttle = 0, went_well
             first, longest = _PAUSE_S
             seconds = min(longest, first * 2.0 ** min(self._throttles, 10))
             self._throttles += 1
         for rate in {named, self._gate}:
             rate.pause(seconds)
+
+    def _booked(self) -> None:
+        """See what an outcome leads to: the end, or a page commit."""
+        self._check_budget()
+        if self.ledger.uncommitted >= self._enough:
+            self._page_full()
 
     def _check_budget(self) -> None:
         if self.ledger.overdrawn:
@@ -349,6 +382,7 @@ class Engine:
     def _end(self) -> None:
         """Begin no further record, and go on to the end."""
         self._ending = True
+        self._look_up()
         self._settled.set()
 
     @property
@@ -455,13 +489,14 @@ class Engine:
 
     async def _tick(self) -> None:
         """Every so often: expire records, ripen retries, look at what holds the attempt back, tell the progress."""
-        tick = min(_TICK_S, self._limits.record_timeout / 5)
+        tick = min(_TICK_S, self._limits.record_timeout / 10)
         told = looked = self._clock()
         while True:
             await asyncio.sleep(tick)
             now = self._clock()
             self._in_flight_s += self.in_flight * (now - looked)
             looked = now
+            self._look_up()
             self.supply.ripen(now)
             self._expire(now)
             self._held_up[self._hold_up()] += 1
@@ -470,10 +505,17 @@ class Engine:
                 self._reporter.progress(self.progress(now))
 
     def _expire(self, now: float) -> None:
-        """Cancel the tries that took longer than the record timeout: one sweep for all slots instead of a timer each."""
+        """Cancel the tries that took longer than the record timeout: one sweep for all slots instead of a timer each.
+
+        A try's time begins at the sweep that first sees it, a tick after its start at most: no record pays for a look at the clock.
+        """
         overdue = now - self._limits.record_timeout
         for slot in self._slots:
-            if slot.taken is not None and slot.started < overdue and not slot.task.cancelling():
+            if slot.taken is None or slot.task.cancelling():
+                continue
+            if slot.started is None:
+                slot.started = now
+            elif slot.started < overdue:
                 slot.expired = True
                 slot.task.cancel()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _LITTLE_S = 0.2
@@ -39,6 +40,8 @@ class Stop:
         self.reason: str | None = None
         self.at_once = False
         self.asked_at = 0.0
+        self.listener: Callable[[], None] | None = None
+        """Told at once, before whoever waits."""
         self._asked = asyncio.Event()
         self._hurried = asyncio.Event()
 
@@ -51,6 +54,8 @@ class Stop:
             self.reason = reason
             self.asked_at = time.monotonic()
             self._asked.set()
+            if self.listener is not None:
+                self.listener()
         else:
             self.at_once = True
             self._hurried.set()

@@ -9,10 +9,12 @@ import heapq
 import itertools
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from math import inf
+from operator import length_hint
 from typing import Any, TypeVar
 
 from worker.errors import Permanent
@@ -23,6 +25,8 @@ Patiently = Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
 
 _HOPELESS = 3
 """So many reads in a row that were too old on arrival: the query takes longer than `max_age` allows."""
+_YOUNG = 0.875
+"""Rows are laid out in this share of the age that they may have; then each is handed out with a look at the clock."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +45,8 @@ class Parked:
 class Supply:
     """Hand out records in the source's order.
 
-    Until `straight_until` a caller in a hurry may pop the last of `rows` by himself, if he notes it in `last` and `taken_at`.
+    `take` hands out one. What is laid out is taken off `straight` by whoever comes first, one after the other and without a call;
+    `take_back` ends that, and comes before the next `take`.
     """
 
     def __init__(
@@ -64,10 +69,12 @@ class Supply:
         self._max_age = max_age if max_age is not None else inf
         self._wake, self._turned, self._gone = wake, turned, gone
         self.reached = self._after = after  # behind the last page that was used up, and behind the last one read
-        self.last: Record | None = None  # taken from the current page, at this moment
-        self.taken_at = -inf
-        self._left = at_most
-        self.rows: list[Record] = []  # the current page, last row first
+        self._unread = at_most
+        self._page: list[Record] = []  # the current one
+        self._rows = iter(self._page)  # of it, those that are not taken
+        self.straight: Iterator[Record] = islice(self._rows, 0)
+        self._left = self._straight_to = 0  # rows left at the last look; those of them behind what is laid out
+        self._taken_at = -inf  # the last row, or a little later
         self._old_at = -inf  # when it is too old
         self._beyond: Key | None = None  # the position behind the current page
         self._pages: deque[tuple[list[Record], float, Key | None]] = deque()
@@ -96,18 +103,18 @@ class Supply:
 
     @property
     def straight_until(self) -> float:
-        """Give the moment until which the next rows may be taken one by one: until they are too old or something comes before them."""
-        return -inf if self._due or self.blocked else self._old_at
+        """Give the moment until which the next rows may be laid out: until they grow old, or something comes before them."""
+        return -inf if self._due or self.blocked else self.read_at + self._max_age * _YOUNG
 
     @property
     def ahead(self) -> int:
         """Count the rows that were read and not taken."""
-        return len(self.rows) + sum(len(rows) for rows, _, _ in self._pages)
+        return length_hint(self._rows) + sum(len(rows) for rows, _, _ in self._pages)
 
     @property
     def oldest_age_s(self) -> float:
         """Give the greatest age at which a record was handed out."""
-        return max(self._oldest_age_s, self.taken_at - self.read_at)
+        return max(self._oldest_age_s, self._taken_at - self.read_at)
 
     @property
     def blocked(self) -> bool:
@@ -128,15 +135,44 @@ class Supply:
         """Hand out the next record that is young enough; None when there is none."""
         if self._due and (parked := self._take_due(now)) is not None:
             return parked
-        if self.blocked or (not self.rows and not self._turn()):
+        if self.blocked or (not length_hint(self._rows) and not self._turn()):
             return None
         if now > self._old_at:
             self._drop()
             return None
         self._old_reads = 0
-        self.taken_at = now
-        self.last = record = self.rows.pop()
+        record = next(self._rows)
+        self._straight_to = self.look(now)
         return record
+
+    def look(self, now: float) -> int:
+        """Count the rows of the page that are not taken; what was taken since the last look was taken by now."""
+        left = length_hint(self._rows)
+        if left < self._left:
+            self._left, self._taken_at = left, now
+        if not left:
+            del self._page[:-1]  # before the next page is read: its rows come to lie where these did
+        return left
+
+    def lay_out(self, many: int) -> None:
+        """Lay out so many of the rows that are left."""
+        self._straight_to = self._left - many
+        self.straight = islice(self._rows, many)
+
+    def take_back(self, now: float) -> int:
+        """End the straight way; give how many of the rows that were laid out were not taken."""
+        untaken = self.look(now) - self._straight_to
+        if untaken:
+            deque(self.straight, maxlen=0)  # ends it, wherever somebody goes along it
+            taken = len(self._page) - self._left
+            self._begin(self._page[max(0, taken - 1) :], taken=min(1, taken))
+        return untaken
+
+    def _begin(self, page: list[Record], taken: int = 0) -> None:
+        """Go on with these rows, the first of which may be taken already."""
+        self._page, self._rows = page, iter(page)
+        deque(islice(self._rows, taken), maxlen=0)
+        self._left = self._straight_to = len(page) - taken
 
     def park(self, parked: Parked, until: float) -> None:
         """Keep a record for another try at that moment of the clock."""
@@ -159,7 +195,8 @@ class Supply:
 
     def cursor(self) -> Key | None:
         """Give the position up to which records were taken in order: all before it are finished, in a slot or in `open_keys`."""
-        return self.reached if self.last is None else self._source.key(self.last)
+        taken = len(self._page) - length_hint(self._rows)
+        return self._source.key(self._page[taken - 1]) if taken else self.reached
 
     def open_keys(self) -> list[Key]:
         """Give the keys of the parked records."""
@@ -177,22 +214,23 @@ class Supply:
                 await self._pumping.wait()
 
     async def _read_page(self, patiently: "Patiently[Page]") -> None:
-        size = self._page_size if self._left is None else min(self._page_size, self._left)
+        size = self._page_size if self._unread is None else min(self._page_size, self._unread)
         after, generation, read_at = self._after, self._generation, self._clock()
         page = await patiently(lambda: self._source.page(after, size)) if size else Page((), None)
         self.reading_s += self._clock() - read_at
         if generation != self._generation:
             return  # what was ahead was dropped meanwhile: this page is out of its order
         rows = page.records
-        if self._left is not None:
-            self._left -= len(rows)
-        self.ended = page.after is None or self._left == 0
+        if self._unread is not None:
+            self._unread -= len(rows)
+        self.ended = page.after is None or self._unread == 0
         self._after = after if page.after is None else page.after
         if rows:
-            self._pages.append((list(reversed(rows)), read_at, page.after))
+            self._pages.append((list(rows), read_at, page.after))
             self.read += len(rows)
         elif not self.ahead and page.after is not None:
-            self.reached, self.last, self._beyond = page.after, None, None
+            self.reached, self._beyond = page.after, None
+            self._begin([])
         self._wake()
 
     async def _read_again(self, patiently: "Patiently[Sequence[Record]]") -> None:
@@ -232,11 +270,11 @@ class Supply:
         """Go on to the next page; one that was used up while young lets the next ones be a little larger again."""
         if not self._pages:
             return False
-        if self._beyond is not None:
-            self.reached, self.last = self._beyond, None
+        self.reached = self.cursor() if self._beyond is None else self._beyond
         self._oldest_age_s = self.oldest_age_s
-        self.rows, self.read_at, self._beyond = self._pages.popleft()
-        self.taken_at, self._old_at = -inf, self.read_at + self._max_age
+        rows, self.read_at, self._beyond = self._pages.popleft()
+        self._begin(rows)
+        self._taken_at, self._old_at = -inf, self.read_at + self._max_age
         self._page_size = min(self._largest_page, self._page_size + max(1, self._page_size // 16))
         self._pumping.set()
         self._turned()
@@ -246,11 +284,12 @@ class Supply:
         """Forget what is ahead, for it grew old, and read it anew from the last record taken, in smaller pages."""
         self._read_in_vain()
         self.read -= self.ahead
-        if self._left is not None:
-            self._left += self.ahead
-        self.rows, self._beyond = [], None
+        if self._unread is not None:
+            self._unread += self.ahead
+        self._after = self.reached = self.cursor()
+        self._beyond = None
+        self._begin([])
         self._pages.clear()
-        self._after = self.cursor()
         self._generation += 1
         self.ended = False
         self._pumping.set()
