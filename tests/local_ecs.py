@@ -76,12 +76,12 @@ class LocalEcs(Aws):
 
     def tasks(self) -> list[dict[str, Any]]:
         """Describe all tasks of the cluster, in the order in which they were made."""
-        arns = [
+        arns = {  # one that stops between the two answers is in both
             arn
             for status in ("RUNNING", "STOPPED")
             for arn in self.ecs.list_tasks(cluster=self.cluster, desiredStatus=status)["taskArns"]
-        ]
-        described = self.ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"] if arns else []
+        }
+        described = self.ecs.describe_tasks(cluster=self.cluster, tasks=list(arns))["tasks"] if arns else []
         return sorted(described, key=lambda task: task["createdAt"])
 
     async def until(self, arn: str, status: str) -> dict[str, Any]:
