@@ -5,12 +5,14 @@ import json
 
 from bench.contender import output
 from bench.line import Line, alone
-from bench.sends import Seen
+from bench.sends import TIMER, Seen
 from bench.world import ROOT
 from worker.local.provider_process import ProviderOptions, ProviderProcess
 
 _OVER_HTTP = (10, 100, 1_000)
 _IN_PROCESS = (1_000, 10_000)
+_IDLING = (10, 100)
+"""Here nearly all that a send costs is waking an idle process: what a bare timer costs beside it is not the limit's."""
 _LOOPS = ("asyncio", "uvloop")
 _OTHERS = ("AsyncLimiter(R, 1)", "AsyncLimiter(1, 1/R)", "AsyncLimiter(b, b/(R-b))")
 
@@ -29,6 +31,13 @@ async def rates(seconds: float) -> list[Line]:
     for (rate, loop), seen in zip(pairs, in_process, strict=True):
         lines += _held(f"{rate:,}/s in process, {loop}", rate, seen)
         lines.append(alone("5", f"{rate:,}/s in process, {loop}: CPU a send", [seen.cpu_us], unit="µs", at_most=60))
+    for rate in _IDLING:
+        sides = [(loop, limiter) for loop in _LOOPS for limiter in ("RateLimit(R)", TIMER)]
+        figures = iter(await asyncio.gather(*(_sent(rate, seconds, "--loop", a, "--limiter", b) for a, b in sides)))
+        for loop, ours, timer in zip(_LOOPS, figures, figures, strict=True):
+            lines += _held(f"{rate:,}/s in process, {loop}", rate, ours)
+            what = f"{rate:,}/s in process, {loop}: CPU a send, over a bare timer's {timer.cpu_us:.0f}"
+            lines.append(alone("5", what, [ours.cpu_us - timer.cpu_us], unit="µs", at_most=60))
     others = await asyncio.gather(*(_sent(1_000, seconds, "--limiter", name) for name in _OTHERS))
     for name, seen in zip(_OTHERS, others, strict=True):
         lines.append(alone("5", f"{name} at 1,000/s: most in a second / R", [seen.most / 1_000]))

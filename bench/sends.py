@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from aiolimiter import AsyncLimiter
 
@@ -24,7 +25,10 @@ _NOTICED_S = 0.001
 """Who is granted a permit together with others may be first or last to run; only who is this much later was overtaken."""
 
 Acquire = Callable[[], Awaitable[None]]
+TIMER = "asyncio.sleep(1/R)"
+"""No limiter, but what waking an idle process costs by itself; it is one waiter's."""
 LIMITERS: dict[str, Callable[[int], Acquire]] = {
+    TIMER: lambda rate: partial(asyncio.sleep, 1 / rate),
     "RateLimit(R)": lambda rate: RateLimit(Rate(rate)).acquire,
     "AsyncLimiter(R, 1)": lambda rate: AsyncLimiter(rate, 1).acquire,
     "AsyncLimiter(1, 1/R)": lambda rate: AsyncLimiter(1, 1 / rate).acquire,
@@ -45,7 +49,7 @@ class Seen:
     overtaken: int
 
 
-async def measure(acquire: Acquire, rate: int, seconds: float, api: str, key: str) -> Seen:
+async def measure(acquire: Acquire, rate: int, seconds: float, api: str, key: str, waiters: int = WAITERS) -> Seen:
     """Send for so long twice, with nothing in between; over HTTP where there is an address."""
     sends: list[tuple[int, float]] = []
     asked = 0
@@ -72,7 +76,7 @@ async def measure(acquire: Acquire, rate: int, seconds: float, api: str, key: st
         cpu, counted, means, began = 0.0, 0, [], time.monotonic()
         for _ in range(2):
             first = len(sends)
-            tasks = [asyncio.create_task(send()) for _ in range(WAITERS)]
+            tasks = [asyncio.create_task(send()) for _ in range(waiters)]
             await asyncio.sleep(min(_BEGINNING_S, seconds / 2))
             cpu, counted = cpu - time.process_time(), counted - len(sends)
             await asyncio.sleep(seconds - min(_BEGINNING_S, seconds / 2))
@@ -127,5 +131,6 @@ if __name__ == "__main__":
     options = parser.parse_args()
     with asyncio.Runner(loop_factory=LOOPS[options.loop]) as runner:
         limiter = LIMITERS[options.limiter](options.rate)
-        seen = runner.run(measure(limiter, options.rate, options.seconds, options.api, options.key))
+        waiters = 1 if options.limiter == TIMER else WAITERS
+        seen = runner.run(measure(limiter, options.rate, options.seconds, options.api, options.key, waiters))
     print(json.dumps(asdict(seen)))

@@ -20,7 +20,7 @@ from worker.job import Job, Run
 from worker.ledger import Ledger, Sink
 from worker.limits import Limits
 from worker.origin import is_bug
-from worker.outcome import DONE
+from worker.outcome import DONE, Done
 from worker.patience import Patience
 from worker.rate import RateLimit
 from worker.retry import Retry
@@ -316,6 +316,11 @@ class Engine:
 
     def _finish(self, taken: Record | Parked, record: Record, read_at: float, outcome: object) -> None:
         """Book what `process` returned."""
+        if type(outcome) is Done and self.ledger.simple:
+            self.ledger.done(record, outcome.value)
+            if self.ledger.uncommitted >= self._enough:
+                self._page_full()
+            return
         tries, first_at = (taken.tries, taken.first_error_at) if type(taken) is Parked else (0, None)
         if self.ledger.exceeds(outcome):
             self.supply.requeue(self._parked(taken, read_at))  # unfinished, and an open key

@@ -138,8 +138,10 @@ class Ledger:
         self.dead_letters: list[DeadLetter] = []
         self.uncommitted = 0
         """What waits for the next page commit."""
-        self.plain = not (keeps_results or keeps_records or mends) and max_affected is None
-        """Whether a record that is done without a value is a count and nothing else."""
+        self.simple = not (keeps_records or mends) and max_affected is None
+        """Whether all there is to a record that is done is `done`."""
+        self.plain = self.simple and not keeps_results
+        """Whether it is a count and nothing else."""
         self._mended: list[JsonKey] | None = [] if mends else None
         self._keeps_records = keeps_records
         self._finished: list[Record] = []
@@ -163,6 +165,13 @@ class Ledger:
         """Give the error groups, the largest first."""
         return tuple(sorted(self._groups.values(), key=lambda group: -group.count))
 
+    def done(self, record: Record, value: Any) -> None:
+        """Count a record that is done, and keep its value for the job's `write`."""
+        self.tally.done += 1
+        if self._keeps_results:
+            self.results.append(Result(record, value))
+            self.uncommitted += 1
+
     def finish(
         self, record: Record, key: Callable[[], Key], outcome: object, tries: int, first_at: datetime | None
     ) -> None:
@@ -172,10 +181,7 @@ class Ledger:
         if self._keeps_records and type(outcome) in (Done, Skipped):
             self._finished.append(record)
         if type(outcome) is Done:
-            self.tally.done += 1
-            if self._keeps_results:
-                self.results.append(Result(record, outcome.value))
-                self.uncommitted += 1
+            self.done(record, outcome.value)
         elif type(outcome) is Skipped:
             self.tally.skip(self._mask(_storable(outcome.reason))[:_LONGEST_REASON])
         elif type(outcome) is Failed:

@@ -1,25 +1,23 @@
 """What became of one record: a closed set, as data."""
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Done:
+
+class Done(Struct, frozen=True):
     """The record is finished; `value`, where there is one, is handed to the job's `write`."""
 
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """Nothing was to be done, for a reason out of a small set (it becomes a tag and a line of the summary)."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The record cannot be finished: it becomes a dead letter of this type, with this message."""
 
     message: str

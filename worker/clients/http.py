@@ -80,6 +80,7 @@ class Http:
             raise Faults(["the base URL of an API has the form https://host (the value is not shown)"])
         self._run = run
         self._base = base_url.rstrip("/")
+        self._under_base = f"{self._base}/"
         self._headers = dict(headers or {})
         self._limit = limit
         self._timeout = timedelta(seconds=min(timeout_s, run.limits.record_timeout))
@@ -108,23 +109,23 @@ class Http:
 
     def get(self, path: str, **options: Unpack[Options]) -> Answer:
         """Get what is there; see `request`."""
-        return self.request("GET", path, **options)
+        return self._begin("GET", path, options)
 
     def post(self, path: str, **options: Unpack[Options]) -> Answer:
         """Post `json` or `data`; see `request`."""
-        return self.request("POST", path, **options)
+        return self._begin("POST", path, options)
 
     def put(self, path: str, **options: Unpack[Options]) -> Answer:
         """Put `json` or `data`; see `request`."""
-        return self.request("PUT", path, **options)
+        return self._begin("PUT", path, options)
 
     def patch(self, path: str, **options: Unpack[Options]) -> Answer:
         """Patch with `json` or `data`; see `request`."""
-        return self.request("PATCH", path, **options)
+        return self._begin("PATCH", path, options)
 
     def delete(self, path: str, **options: Unpack[Options]) -> Answer:
         """Delete what is there; see `request`."""
-        return self.request("DELETE", path, **options)
+        return self._begin("DELETE", path, options)
 
     def request(self, method: str, path: str, **options: Unpack[Options]) -> Answer:
         """Send one request, once it is awaited, and give its answer, if its status is 2xx or accepted.
@@ -132,11 +133,12 @@ class Http:
         Raises Transient for a connection that fails or takes too long and for 5xx, 408 and 425, Throttled for 429 and for
         503 with `Retry-After`, Permanent for the rest, and for what a dry run must not send.
         """
-        return (
-            self._ask(method, path, options)
-            if self._hosts is None
-            else self._ask_in_turn(self._hosts, method, path, options)
-        )
+        return self._begin(method, path, options)
+
+    def _begin(self, method: str, path: str, options: Options) -> Answer:
+        if self._hosts is None:
+            return self._ask(method, path, options)
+        return self._ask_in_turn(self._hosts, method, path, options)
 
     async def _ask_in_turn(self, hosts: Hosts, method: str, path: str, options: Options) -> Response:
         async with hosts.turn(host_in(self._checked(method, path))):
@@ -170,11 +172,11 @@ class Http:
 
     def _url(self, path: str) -> str:
         """Add a path to the base URL; a URL that begins with it, as an API's own links do, is taken as it is."""
-        if not self._base or path.startswith(f"{self._base}/"):
+        if path.startswith("/") and self._base:
+            return self._base + path
+        if not self._base or path.startswith(self._under_base):
             return path
-        if not path.startswith("/"):
-            raise ValueError(f"a path begins with a slash, not as {path!r}: it is added to the base URL")
-        return self._base + path
+        raise ValueError(f"a path begins with a slash, not as {path!r}: it is added to the base URL")
 
     async def _sent(self, building: RequestBuilder, method: str, url: str) -> Response:
         try:
