@@ -32,6 +32,8 @@ _DECODE: dict[str, Callable[[Any], Any]] = {
 """How a key column's value is read back from the run store, by the name of its type."""
 
 _COUNT_TIMEOUT_MS = 2_000
+_COUNT_SETTINGS = f"SET LOCAL statement_timeout = {_COUNT_TIMEOUT_MS}; SET LOCAL max_parallel_workers_per_gather = 0"
+"""One core of the database at most, so that counting a large table takes nothing from the pages that are read meanwhile."""
 _NULLS_TIMEOUT_MS = 1_000
 
 
@@ -148,7 +150,7 @@ class PostgresQuery:
         """Count the rows after a key, for at most two seconds; then give the planner's estimate."""
         sql, position = (self._sql.count, ()) if after is None else (self._sql.count_next, after)
         async with self._aside_link.using() as connection, connection.transaction(readonly=True):
-            await connection.execute(f"SET LOCAL statement_timeout = {_COUNT_TIMEOUT_MS}")
+            await connection.execute(_COUNT_SETTINGS)
             try:
                 async with connection.transaction():
                     return cast("int", await connection.fetchval(sql, *self._arguments, *position))
