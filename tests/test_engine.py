@@ -130,13 +130,14 @@ async def test_engine_bounds_the_open_keys_and_says_so() -> None:
     assert sorted(sink.dead()) == list(range(200))
 
 
-async def test_engine_says_that_all_it_waits_for_is_retries() -> None:
-    """With every record read and none to be begun, it is not reading that holds it back."""
+@pytest.mark.parametrize("retry", [Retry(3, 20, 20), Steady(attempts=30, first=0.05)])
+async def test_engine_says_that_all_it_waits_for_is_retries(retry: Retry) -> None:
+    """With every record read and none to be begun, it is not reading that holds it back; nor where they are due at each look."""
 
     async def process(row: Row) -> Any:
         raise Transient("not yet")
 
-    engine = engine_over(Rows(range(20)), process, retry=Retry(3, 20, 20))
+    engine = engine_over(Rows(range(20)), process, retry=retry)
     await engine.work()
     assert engine.limited_by == "retries"
 

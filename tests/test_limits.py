@@ -39,6 +39,15 @@ def test_limits_refuse_a_rate_without_calls(count: int, per: float) -> None:
         Rate(count, per)
 
 
+@pytest.mark.parametrize(("count", "per"), [("5", 1), (2.5, 1), (None, 1), (5, "1"), (5, timedelta(seconds=1))])
+def test_limits_refuse_a_rate_of_other_types(count: Any, per: Any) -> None:
+    """It says what a rate is, not what Python could not compare."""
+    with pytest.raises(
+        ValueError, match=r"whole number of calls in a number of seconds, as Rate\(5, per=2\), not Rate"
+    ):
+        Rate(count, per)
+
+
 def test_limits_refuse_a_rate_too_slow_for_the_age() -> None:
     """Where a record waits for its permit longer than max_age, nothing could ever be worked on."""
     with pytest.raises(ValueError, match="max_age=30 s is over while a record waits for its turn at 1 in 60 s"):

@@ -18,6 +18,10 @@ class Rate:
     shared: bool = False
 
     def __post_init__(self) -> None:
+        given: tuple[Any, Any] = self.count, self.per
+        if not isinstance(given[0], int) or not isinstance(given[1], (int, float)):
+            said = "Rate({!r}, per={!r})".format(*given)
+            raise ValueError(f"a rate is a whole number of calls in a number of seconds, as Rate(5, per=2), not {said}")
         if self.count < 1 or self.per <= 0:
             raise ValueError(f"a rate is at least one call in a positive time: Rate({self.count}, per={self.per})")
         if self.shared and self.name == "rate":

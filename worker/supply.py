@@ -123,8 +123,8 @@ class Supply:
 
     @property
     def retrying(self) -> bool:
-        """Tell whether all that is left waits for its next try."""
-        return self.ended and bool(self._later) and not self.ahead and not self._due
+        """Tell whether all that is left waits for its next try, or has waited for it until now."""
+        return self.ended and not self.ahead and bool(self._later or self._due)
 
     @property
     def exhausted(self) -> bool:
