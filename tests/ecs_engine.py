@@ -110,7 +110,7 @@ class LocalEngine:
         strike = Strike(signal.SIGTERM, "UserInitiated", asked.get("reason") or "Task stopped by user")
         if task["lastStatus"] != "STOPPED":
             self._tasks[task["taskArn"]].end(strike)
-        return {"task": task}
+        return {"task": self._tasks[task["taskArn"]].described}
 
     def describe_tasks(self, asked: Asked, account: str, region: str) -> Answer:
         """Give tasks of the cluster; those that it has not are MISSING."""

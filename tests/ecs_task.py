@@ -9,6 +9,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ Changed = Callable[[dict[str, Any]], None]
 
 
 class Task:
-    """A task; `described` is what DescribeTasks gives."""
+    """A task; `described` is what DescribeTasks gives: whoever reads it sees one state, never half of the next."""
 
     def __init__(self, arn: str, definition: Any, asked: Mapping[str, Any], output: Path, changed: Changed) -> None:
         self.id = arn.rpartition("/")[2]
@@ -39,8 +40,9 @@ class Task:
         self.released = threading.Event()
         """Set once the task may go on from PENDING."""
         self._containers = definition.container_definitions
-        self.described = _described(arn, definition, asked)
-        overrides = self.described["overrides"]["containerOverrides"]
+        self._state = _described(arn, definition, asked)
+        self.described = deepcopy(self._state)
+        overrides = self._state["overrides"]["containerOverrides"]
         self.override: Mapping[str, Any] = next(each for each in overrides if each["name"] == WORKER)
         self.definition = next(each for each in self._containers if each["name"] == WORKER)
 
@@ -53,8 +55,9 @@ class Task:
         with self._lock:
             if self._strike is None:
                 self._strike = strike
-                self.described |= {"desiredStatus": "STOPPED", "stoppingAt": _now(), "stopCode": strike.stop_code}
-                self.described["stoppedReason"] = strike.stopped_reason
+                self._state |= {"desiredStatus": "STOPPED", "stoppingAt": _now(), "stopCode": strike.stop_code}
+                self._state["stoppedReason"] = strike.stopped_reason
+                self.described = deepcopy(self._state)
             if self._process:
                 self._process.send_signal(strike.signal)
                 timeout = self.definition.get("stopTimeout", _UNASKED_STOP_TIMEOUT_S)
@@ -100,30 +103,36 @@ class Task:
 
     def _watch(self) -> int:
         assert self._process
-        self.described["startedAt"] = _now()
-        for container in self.described["containers"]:
-            container["lastStatus"] = "RUNNING"
+        with self._lock:
+            self._state["startedAt"] = _now()
+            for container in self._state["containers"]:
+                container["lastStatus"] = "RUNNING"
         self._become("RUNNING")
         code = self._process.wait()
-        self.described["executionStoppedAt"] = _now()
+        with self._lock:
+            self._state["executionStoppedAt"] = _now()
         return code if code >= 0 else 128 - code
 
     def _stopped(self, stop_code: str, reason: str, worker: dict[str, Any]) -> None:
-        self.described |= {"stopCode": stop_code, "stoppedReason": reason, "desiredStatus": "STOPPED"}
-        self.described.setdefault("stoppingAt", _now())
+        with self._lock:
+            self._state |= {"stopCode": stop_code, "stoppedReason": reason, "desiredStatus": "STOPPED"}
+            self._state.setdefault("stoppingAt", _now())
         self._become("DEPROVISIONING")
-        for container in self.described["containers"]:
-            container["lastStatus"] = "STOPPED"
-            if container["name"] == WORKER:
-                container |= worker
-            elif "startedAt" in self.described:
-                container["exitCode"] = 0
-        self.described["stoppedAt"] = _now()
+        with self._lock:
+            for container in self._state["containers"]:
+                container["lastStatus"] = "STOPPED"
+                if container["name"] == WORKER:
+                    container |= worker
+                elif "startedAt" in self._state:
+                    container["exitCode"] = 0
+            self._state["stoppedAt"] = _now()
         self._become("STOPPED")
 
     def _become(self, status: str) -> None:
-        self.described |= {"lastStatus": status, "version": self.described["version"] + 1}
-        self._changed(self.described)
+        with self._lock:
+            self._state |= {"lastStatus": status, "version": self._state["version"] + 1}
+            self.described = told = deepcopy(self._state)
+        self._changed(told)
 
 
 def _described(arn: str, definition: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
