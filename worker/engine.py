@@ -254,6 +254,8 @@ class Engine:
             return None
         if not gate.try_acquire():
             await self._permit(gate)
+            if self._ending or self._stop:
+                return None
             self._look_up()
         slot.taken = taken = supply.take(self._clock())
         if type(taken) is Parked:
@@ -294,7 +296,6 @@ class Engine:
 
     def _page_turned(self) -> None:
         """Let the query for the next page go out before the first record of this one, unless the slots wait for something anyway."""
-        self._look_up()
         if all(slot.taken is None for slot in self._slots):
             self._ask_for_breath()
             self._breathe_at = -inf

@@ -1,0 +1,186 @@
+"""The straight way: rows that are laid out for all slots, with one look at everything for many of them."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes import Batches, Row, Rows, adds_up, engine_over, now
+
+from worker.budget import ErrorBudget
+from worker.engine import Engine
+from worker.limits import Limits, Rate
+from worker.outcome import done, failed
+from worker.rate import RateLimit
+from worker.stop import Stop
+from worker.supply import Supply
+
+pytestmark = pytest.mark.looptime
+MANY = Limits(concurrency=4, page_size=1_000, rate=Rate(10_000_000))
+
+
+async def read(rows: int) -> Supply:
+    """Give a supply that has read its only page."""
+    supply = Supply(
+        Rows(range(rows)), page_size=rows, window=10, max_age=None, wake=lambda: None, gone=lambda: None, clock=now
+    )
+    reading = asyncio.create_task(supply.pump(lambda call: call()))
+    await asyncio.sleep(1)
+    reading.cancel()
+    return supply
+
+
+def ids(rows: Any) -> list[int]:
+    return [row["id"] for row in rows]
+
+
+async def test_straight_rows_that_are_taken_back_are_handed_out_next() -> None:
+    """None is lost or handed out twice, and the cursor is the last one that was taken."""
+    supply = await read(10)
+    assert ids([supply.take(now())]) == [0]
+    assert supply.look(now()) == 9
+    supply.lay_out(6)
+    way = supply.straight
+    assert ids([next(way), next(way)]) == [1, 2]
+    assert (supply.cursor(), supply.ahead) == ((2,), 7)
+    assert supply.take_back(now()) == 4
+    assert supply.take_back(now()) == 0
+    assert ids(way) == [], "whoever is on the way finds its end"
+    assert (supply.cursor(), supply.ahead) == ((2,), 7)
+    assert ids([supply.take(now())]) == [3]
+    assert supply.take_back(now()) == 0
+    supply.lay_out(supply.look(now()))
+    assert ids(supply.straight) == [4, 5, 6, 7, 8, 9]
+    assert supply.take_back(now()) == 0
+    assert (supply.cursor(), supply.ahead) == ((9,), 0)
+
+
+async def test_straight_rows_are_as_old_as_they_were_at_the_next_look() -> None:
+    """The age that is told is never less than that of a row that was handed out."""
+    supply = await read(10)
+    supply.take(now())
+    supply.look(now())
+    supply.lay_out(5)
+    next(supply.straight)
+    await asyncio.sleep(3)
+    supply.take_back(now())
+    assert supply.oldest_age_s == 4
+
+
+async def quick(engine: Engine) -> None:
+    await engine.work()
+    assert adds_up(engine)
+
+
+@pytest.mark.parametrize("rate", [100_000, 10_000_000])
+async def test_straight_ends_at_a_stop(rate: int) -> None:
+    """No record is begun once the stop was asked for, not even in the same turn of the loop, or by who waited for a permit."""
+    stop, begun = Stop(), list[int]()
+
+    async def process(row: Row) -> Any:
+        begun.append(row.id)
+        if row.id == 400:
+            stop.ask("SIGTERM")
+        return done()
+
+    await quick(engine_over(Rows(range(1_000)), process, limits=replace(MANY, rate=Rate(rate)), stop=stop))
+    assert begun == list(range(401))
+
+
+async def test_straight_ends_with_the_error_budget() -> None:
+    """Not a record more is begun than the budget allows to fail."""
+    begun: list[int] = []
+
+    async def process(row: Row) -> Any:
+        begun.append(row.id)
+        return failed("no") if row.id >= 400 else done()
+
+    budget = ErrorBudget(count=10, share=None)
+    await quick(engine_over(Rows(range(1_000)), process, limits=MANY, errors=budget))
+    assert begun == list(range(411))
+
+
+async def test_straight_uses_a_permit_a_record_and_gives_the_others_back() -> None:
+    """Neither does the limit forget any, nor does it count what was lent and not used."""
+
+    async def process(row: Row) -> Any:
+        if row.id % 100 == 0:
+            await asyncio.sleep(0.25)  # over some ticks, at each of which all is taken back
+        return done()
+
+    engine = engine_over(Rows(range(1_000)), process, Batches(keeps=False), limits=MANY)
+    await quick(engine)
+    gate = engine._gate
+    assert gate.idle is False
+    assert gate.taken == 1_000
+
+
+async def test_straight_ends_at_a_pause_that_somebody_else_asks_for() -> None:
+    """Permits that were lent are none any more, whoever called."""
+    begun: list[float] = []
+    engine: Engine
+
+    async def process(row: Row) -> Any:
+        begun.append(now())
+        if row.id == 400:
+            engine._gate.pause(7)
+        return done()
+
+    engine = engine_over(Rows(range(1_000)), process, Batches(keeps=False), limits=MANY)
+    await quick(engine)
+    assert len([at for at in begun[401:] if at < begun[400] + 7]) < MANY.concurrency, "who had been given his before"
+    assert len(begun) == 1_000
+
+
+async def aged(source: Rows, seconds: Any, max_age: float) -> list[float]:
+    """Give the ages at which records were handed to `process`, which takes so many seconds for each."""
+    ages: list[float] = []
+
+    async def process(row: Row) -> Any:
+        ages.append(now() - row["read_at"])
+        await asyncio.sleep(seconds(row.id))
+        return done()
+
+    sink = Batches(delay_s=3)  # so that no commit ends the straight way meanwhile
+    engine = engine_over(source, process, sink, limits=Limits(concurrency=4, page_size=5_000, max_age=max_age))
+    await quick(engine)
+    assert max(ages) <= engine.oldest_age_s <= max_age
+    return ages
+
+
+async def test_straight_ends_before_its_rows_are_too_old() -> None:
+    """Where quick records are followed by slow ones, what is laid out does not wait for its turn longer than max_age."""
+    ages = await aged(Rows(range(400)), lambda number: 0.3 if number >= 300 else 0, 1)
+    assert max(ages) <= 1
+    assert len(ages) == 400
+
+
+async def test_straight_is_not_gone_with_rows_that_are_nearly_too_old() -> None:
+    """Where all are equally quick, the last before their age is over are handed out one by one."""
+    ages = await aged(Rows(range(6_000)), lambda _: 0.001, 1.03)
+    assert 0.9 < max(ages) <= 1.03
+    assert len(ages) == 6_000
+
+
+@pytest.mark.parametrize("look", ["pause", "hold", "part", "wait_s"])
+async def test_straight_permits_come_back_before_the_limit_looks_at_its_books(look: str) -> None:
+    """What was lent and not used is not booked, and what a pause or another portion takes away is not used after it."""
+    clock = 0.0
+    limit = RateLimit(Rate(100_000, name="api", shared=True), lambda: clock)
+    limit.hold(100_000, ())
+    clock = 10.0
+    assert limit.try_acquire()
+    clock = 10.04
+    assert limit.try_acquire()
+    lent = limit.lend(20)
+    assert lent == 20
+    limit.take_back = lambda: lent
+    if look == "pause":
+        limit.pause(5)
+    elif look == "hold":
+        limit.hold(10, ())
+    elif look == "part":
+        limit.part(10)
+    else:
+        assert limit.wait_s >= 0
+    assert limit.taken == 2
