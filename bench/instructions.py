@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.world import ROOT
 
-_FEW, _MANY = 5_000, 25_000
+_FEW, _MANY = 20_000, 100_000
 _ONE_RUN = "from bench.inside import even_clock, seconds; seconds({}, even_clock())"
 
 

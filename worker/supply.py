@@ -85,6 +85,7 @@ class Supply:
         self._order = itertools.count()
         self._again = [Parked(key, None, -inf) for key in open_keys]  # to be read again
         self._pumping = asyncio.Event()
+        self._reading = False  # a page: its query is out
         self.read = len(self._again)
         self.reading_s = 0.0
         self.read_at = 0.0
@@ -207,16 +208,23 @@ class Supply:
         while True:
             if self._again and len(self._due) < self._page_size:
                 await self._read_again(patiently)
-            elif not self.ended and not self._pages:
+            elif not self.ended and self._room:
                 await self._read_page(patiently)
             else:
                 self._pumping.clear()
                 await self._pumping.wait()
 
+    @property
+    def _room(self) -> bool:
+        """Tell whether another page may be read: beside the current one, or beside the next where no row of that is left."""
+        return len(self._pages) < (1 if length_hint(self._rows) else 2)
+
     async def _read_page(self, patiently: "Patiently[Page]") -> None:
         size = self._page_size if self._unread is None else min(self._page_size, self._unread)
         after, generation, read_at = self._after, self._generation, self._clock()
+        self._reading = True
         page = await patiently(lambda: self._source.page(after, size)) if size else Page((), None)
+        self._reading = False
         self.reading_s += self._clock() - read_at
         if generation != self._generation:
             return  # what was ahead was dropped meanwhile: this page is out of its order
@@ -277,7 +285,8 @@ class Supply:
         self._taken_at, self._old_at = -inf, self.read_at + self._max_age
         self._page_size = min(self._largest_page, self._page_size + max(1, self._page_size // 16))
         self._pumping.set()
-        self._turned()
+        if not self._reading:
+            self._turned()
         return True
 
     def _drop(self) -> None:
