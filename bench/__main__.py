@@ -22,8 +22,8 @@ from bench.table import table
 from bench.throughput import Size, noop, payments, waiting, writing
 from bench.world import World
 
-FULL = Size(rounds=5, noop=1_000_000, seconds=2, writes=300_000, payments=30_000)
-QUICK = Size(rounds=1, noop=400_000, seconds=0.5, writes=80_000, payments=12_000)
+FULL = Size(rounds=5, close=15, noop=1_000_000, seconds=2, writes=300_000, payments=30_000)
+QUICK = Size(rounds=1, close=1, noop=400_000, seconds=0.5, writes=80_000, payments=12_000)
 
 Part = Callable[[World, bool], Awaitable[list[Line]]]
 

@@ -31,13 +31,12 @@ async def rates(seconds: float) -> list[Line]:
     for (rate, loop), seen in zip(pairs, in_process, strict=True):
         lines += _held(f"{rate:,}/s in process, {loop}", rate, seen)
         lines.append(alone("5", f"{rate:,}/s in process, {loop}: CPU a send", [seen.cpu_us], unit="µs", at_most=60))
-    for rate in _IDLING:
-        sides = [(loop, limiter) for loop in _LOOPS for limiter in ("RateLimit(R)", TIMER)]
-        figures = iter(await asyncio.gather(*(_sent(rate, seconds, "--loop", a, "--limiter", b) for a, b in sides)))
-        for loop, ours, timer in zip(_LOOPS, figures, figures, strict=True):
-            lines += _held(f"{rate:,}/s in process, {loop}", rate, ours)
-            what = f"{rate:,}/s in process, {loop}: CPU a send, over a bare timer's {timer.cpu_us:.0f}"
-            lines.append(alone("5", what, [ours.cpu_us - timer.cpu_us], unit="µs", at_most=60))
+    sides = [(rate, loop, limiter) for rate in _IDLING for loop in _LOOPS for limiter in ("RateLimit(R)", TIMER)]
+    figures = iter(await asyncio.gather(*(_sent(a, seconds, "--loop", b, "--limiter", c) for a, b, c in sides)))
+    for (rate, loop, _), ours, timer in zip(sides[::2], figures, figures, strict=True):
+        lines += _held(f"{rate:,}/s in process, {loop}", rate, ours)
+        what = f"{rate:,}/s in process, {loop}: CPU a send, over a bare timer's {timer.cpu_us:.0f}"
+        lines.append(alone("5", what, [ours.cpu_us - timer.cpu_us], unit="µs", at_most=60))
     others = await asyncio.gather(*(_sent(1_000, seconds, "--limiter", name) for name in _OTHERS))
     for name, seen in zip(_OTHERS, others, strict=True):
         lines.append(alone("5", f"{name} at 1,000/s: most in a second / R", [seen.most / 1_000]))

@@ -8,15 +8,14 @@ from bench.line import Line, Measure, compared, in_turn
 from bench.rivals.gets import installed
 from bench.world import World
 
-_CLOSE = 3
-"""So many times as many rounds where the target is close: what else the machine does weighs less in their median."""
-
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """How much is measured, and how often."""
 
     rounds: int
+    close: int
+    """Rounds where a target is close: what else the machine does weighs less in the median of more."""
     noop: int
     seconds: float
     writes: int
@@ -30,7 +29,7 @@ async def noop(world: World, size: Size) -> list[Line]:
     noops = _worker(world, "noop", size.noop)
     naive = _rival("naive", world, few, "--loop", "asyncio"), _rival("naive", world, few)
     ours, usual, same_loop = await in_turn((noops, *naive), size.rounds)
-    close, pages = await in_turn((noops, _rival("pages", world, size.noop)), _CLOSE * size.rounds)
+    close, pages = await in_turn((noops, _rival("pages", world, size.noop)), size.close)
     what = f"no-op, {size.noop:,} rows"
     return [
         compared("1", what, ours, "naive worker", usual, at_least=8),
@@ -93,7 +92,7 @@ async def payments(world: World, size: Size) -> list[Line]:
     polled, naive = await in_turn(
         (polling, _after(world.payments, few, _rival("payments", world, few, *api))), size.rounds
     )
-    close, gets = await in_turn((polling, getting), _CLOSE * size.rounds)
+    close, gets = await in_turn((polling, getting), size.close)
     by_pyreqwest, *others = await in_turn(
         (getting, *(_rival("gets", world, few, *api, "--client", name) for name in clients)), size.rounds
     )

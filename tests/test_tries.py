@@ -108,6 +108,21 @@ async def test_tries_pauses_longer_each_time_nobody_says_how_long(retry_after: f
     assert [round(b - a) for a, b in pairwise(calls)] == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
+@pytest.mark.parametrize("outcome", [done(), skipped("as it was")])
+async def test_tries_pauses_briefly_again_once_a_record_went_well(outcome: Any) -> None:
+    """What is asked for after that is a pause of its own."""
+    calls: list[float] = []
+
+    async def process(row: Row) -> Any:
+        calls.append(now())
+        if len(calls) in (1, 2, 4, 5):
+            raise Throttled("slow down")
+        return outcome
+
+    await engine_over(Rows([1, 2]), process, limits=Limits(concurrency=1)).work()
+    assert [round(b - a) for a, b in pairwise(calls)] == [1, 2, 0, 1, 2]
+
+
 async def test_tries_pauses_for_a_limit_nobody_knows() -> None:
     """A throttle that names an unknown limit holds everybody, and does not crash the run."""
     throttles = iter([Throttled("slow down", 5, "who")])
