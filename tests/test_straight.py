@@ -184,3 +184,4 @@ async def test_straight_permits_come_back_before_the_limit_looks_at_its_books(lo
     else:
         assert limit.wait_s >= 0
     assert limit.taken == 2
+    assert bool(limit.lend(20)) == (look == "wait_s"), "what was due is none any more, but where somebody only asked"
