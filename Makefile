@@ -39,7 +39,7 @@ run: install ## Poll 5,000 payments on this machine: database, provider, summary
 	@WORKER_RATE=$${WORKER_RATE:-480} LOG_FORMAT=$${LOG_FORMAT:-text} $(BIN)/python -m worker poll-payments --local --provider-rate 500 $(RUN_ARGS)
 
 test: install ## Run the tests
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 check: install lint types contracts dockerfile doctor ## Everything that CI holds the code to, but for the tests
 
