@@ -144,21 +144,21 @@ async def aged(source: Rows, seconds: Any, max_age: float) -> list[float]:
     sink = Batches(delay_s=3)  # so that no commit ends the straight way meanwhile
     engine = engine_over(source, process, sink, limits=Limits(concurrency=4, page_size=5_000, max_age=max_age))
     await quick(engine)
-    assert max(ages) <= engine.oldest_age_s <= max_age
+    assert max(ages) <= engine.oldest_age_s <= max_age + 1e-6
     return ages
 
 
 async def test_straight_ends_before_its_rows_are_too_old() -> None:
     """Where quick records are followed by slow ones, what is laid out does not wait for its turn longer than max_age."""
     ages = await aged(Rows(range(400)), lambda number: 0.3 if number >= 300 else 0, 1)
-    assert max(ages) <= 1
+    assert max(ages) <= 1 + 1e-6
     assert len(ages) == 400
 
 
 async def test_straight_is_not_gone_with_rows_that_are_nearly_too_old() -> None:
     """Where all are equally quick, the last before their age is over are handed out one by one."""
     ages = await aged(Rows(range(6_000)), lambda _: 0.001, 1.03)
-    assert 0.9 < max(ages) <= 1.03
+    assert 0.9 < max(ages) <= 1.03 + 1e-6
     assert len(ages) == 6_000
 
 

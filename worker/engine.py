@@ -209,12 +209,14 @@ class Engine:
         """Take records one after the other, each with a permit, and book what becomes of them.
 
         Whatever has to be looked at before a record is looked at in `_next`, for this one and for those that it lays out: all
-        slots go along these together. With a look for each record the no-op path took a third more of the engine's time.
+        slots go along these together, with one look at the clock for each. With all looks for each the engine took a sixth more time.
         """
-        supply, stop, ledger = self.supply, self._stop, self.ledger
+        supply, stop, ledger, clock = self.supply, self._stop, self.ledger, self._clock
         process, run = self._job.process, self._run
         counted = DONE if ledger.plain else object()  # what `_finish` would only count; without the call, twice as fast
         while not self._ending and stop.reason is None:
+            if clock() > self._straight_until:
+                self._look_up()
             if (taken := next(supply.straight, None)) is None and (taken := await self._next(slot)) is None:
                 continue
             again = taken if type(taken) is Parked else None
@@ -239,6 +241,10 @@ class Engine:
                 if slot.expired:  # whatever `process` made of its cancellation, the next record starts afresh
                     slot.expired = False
                     slot.task.uncancel()
+                if (
+                    clock() > self._straight_until
+                ):  # however dear the record was: no later one is too old, or keeps the loop
+                    self._look_up()
             slot.taken = None
 
     async def _next(self, slot: Slot) -> Record | Parked | None:
@@ -254,9 +260,9 @@ class Engine:
             return None
         if not gate.try_acquire():
             await self._permit(gate)
-            if self._ending or self._stop:
-                return None
             self._look_up()
+            if self._ending or self._stop or self._behind:
+                return None
         slot.taken = taken = supply.take(self._clock())
         if type(taken) is Parked:
             self._wake()  # the window of open keys may have room again
@@ -366,9 +372,11 @@ class Engine:
         if not seconds:
             if named.paused:
                 return
-            went_well = self.ledger.tally.finished - self.ledger.tally.failed
-            if went_well != self._at_throttle:
-                self._throttles, self._at_throttle = 0, went_well
+            tally = self.ledger.tally
+            went_well = tally.finished - tally.failed - tally.skipped.get("gone", 0)
+            if went_well > self._at_throttle:  # less, where a commit refused results
+                self._throttles = 0
+            self._at_throttle = went_well
             first, longest = _PAUSE_S
             seconds = min(longest, first * 2.0 ** min(self._throttles, 10))
             self._throttles += 1

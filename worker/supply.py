@@ -25,8 +25,6 @@ Patiently = Callable[[Callable[[], Awaitable[T]]], Awaitable[T]]
 
 _HOPELESS = 3
 """So many reads in a row that were too old on arrival: the query takes longer than `max_age` allows."""
-_YOUNG = 0.875
-"""Rows are laid out in this share of the age that they may have; then each is handed out with a look at the clock."""
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +103,7 @@ class Supply:
     @property
     def straight_until(self) -> float:
         """Give the moment until which the next rows may be laid out: until they grow old, or something comes before them."""
-        return -inf if self._due or self.blocked else self.read_at + self._max_age * _YOUNG
+        return -inf if self._due or self.blocked else self._old_at
 
     @property
     def ahead(self) -> int:
@@ -150,7 +148,7 @@ class Supply:
         """Count the rows of the page that are not taken; what was taken since the last look was taken by now."""
         left = length_hint(self._rows)
         if left < self._left:
-            self._left, self._taken_at = left, now
+            self._left, self._taken_at = left, min(now, self._old_at)  # none is handed out later than that
         if not left:
             del self._page[:-1]  # before the next page is read: its rows come to lie where these did
         return left
