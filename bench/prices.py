@@ -1,7 +1,7 @@
 """Line 8: what each guarantee costs a record on the no-op path, found by taking its lines out of the engine's loop.
 
 The loop is the product's own text, less the lines of one guarantee, compiled anew: nothing of the worker can be switched off. What is
-looked at once for many records is had for nothing by looking for no record: the clock, limits, age, what comes first, a stop.
+looked at once for many records is had for nothing by looking for no record: limits, what comes first, a stop.
 """
 
 import inspect
@@ -15,12 +15,15 @@ from bench.line import Line, alone
 from worker import engine
 from worker.engine import Engine
 
-_LOOKS = "rate limit, age, stop, breath, and what comes before the next row: one look in 64 records"
+_LOOKS = "rate limit, stop, and what comes before the next row: one look in 64 records"
 _NO_LOOKS = 10**9
 _TAKEN, _STARTED = "slot.taken, slot.started = again or record, None", "slot.taken = again or record"
 _GUARANTEES: Mapping[str, Mapping[str, str]] = {
     "checkpoint: open keys": {_TAKEN: "slot.started = None"},
     "record deadline": {_TAKEN: _STARTED, "                if slot.expired:": "                if False:"},
+    "age and breath: a look at the clock": {
+        "                if clock() > self._straight_until:": "                if False:"
+    },
     "tally": {"                        ledger.tally.done += 1\n": "                        pass\n"},
 }
 _ALL = {_TAKEN: "pass"} | {old: new for lines in _GUARANTEES.values() for old, new in lines.items() if old != _TAKEN}

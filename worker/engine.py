@@ -241,9 +241,7 @@ class Engine:
                 if slot.expired:  # whatever `process` made of its cancellation, the next record starts afresh
                     slot.expired = False
                     slot.task.uncancel()
-                if (
-                    clock() > self._straight_until
-                ):  # however dear the record was: no later one is too old, or keeps the loop
+                if clock() > self._straight_until:  # no later row is too old or keeps the loop, however dear this was
                     self._look_up()
             slot.taken = None
 
