@@ -36,7 +36,7 @@ _GRACE_S = 0.001
 _LET_GO_S = 1.0
 """So long may a `process` that was cancelled take to notice, before the attempt ends without it."""
 _MANY = 64
-"""So many rows are laid out at most, to be taken without a look at anything."""
+"""So many rows are laid out at most, to be taken without a look at anything but the clock."""
 _WINDOW = 4
 """Open keys that may pile up, for each slot, before no further record is begun."""
 _PAUSE_S = (1.0, 30.0)
@@ -94,10 +94,7 @@ class Engine:
         self._settled = asyncio.Event()
         self._ending = False  # no slot takes another record
         self._breathe_at, self._breathing = clock() + _BREATH_S, False
-        self._straight_until = (
-            self._laid_out_at
-        ) = -inf  # nothing comes before the next rows till then; the last time some were laid out
-        self._many = 1  # rows to be laid out next
+        self._straight_until = -inf  # nothing comes before the next rows till then
         self._batch_size = self._enough = limits.page_size  # for a commit; for the next look at what waits for it
         self._held_up: Counter[str] = Counter()
         self._seen: deque[tuple[float, int]] = deque(maxlen=20)
@@ -269,13 +266,11 @@ class Engine:
         return taken
 
     def _lay_out(self, now: float) -> int:
-        """Let rows be taken without a look at anything, while nothing can come before them: a few, and more where they are quick.
+        """Let rows be taken without a look at anything but the clock; give how many they are.
 
-        They are taken back at every tick, and when something comes before them after all. Gives how many they are.
+        They are taken back at every tick, and when something comes before them after all.
         """
-        self._many = min(2 * self._many, _MANY) if now - self._laid_out_at < _BREATH_S / 4 else 1
-        self._laid_out_at = now
-        many = self._gate.lend(min(self._many, self.supply.look(now)))
+        many = self._gate.lend(min(_MANY, self.supply.look(now)))
         self.supply.lay_out(many)
         return many
 
