@@ -313,14 +313,13 @@ async def test_tries_ends_when_what_was_refused_spends_the_budget() -> None:
 
 
 async def test_tries_pauses_no_shorter_for_what_was_refused() -> None:
-    """Only a try that went well makes the next pause short: not counts that a commit corrects, nor rows that are gone."""
+    """Only a try that went well makes the next pause short, not counts that a commit corrects."""
     calls: list[float] = []
 
     async def process(row: Row) -> Any:
         if row.id < 10:
             return done()
         calls.append(now())
-        source.gone.add(20 + len(calls))
         if len(calls) < 9:
             raise Throttled("slow down")
         return done()
@@ -329,9 +328,9 @@ async def test_tries_pauses_no_shorter_for_what_was_refused() -> None:
         letters = [engine.ledger.refusal((item.record["id"],), ValueError("too long")) for item in batch.results]
         return Committed(1, refused=letters)
 
-    source, sink = Rows(range(11)), Batches(delay_s=3.5)
+    sink = Batches(delay_s=3.5)
     sink.answer = refuse
-    engine = engine_over(source, process, sink, limits=Limits(concurrency=1))
+    engine = engine_over(Rows(range(11)), process, sink, limits=Limits(concurrency=1))
     await engine.work()
     assert [round(later - earlier) for earlier, later in pairwise(calls)] == [1, 2, 4, 8, 16, 30, 30, 30]
 

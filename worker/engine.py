@@ -206,7 +206,7 @@ class Engine:
         """Take records one after the other, each with a permit, and book what becomes of them.
 
         Whatever has to be looked at before a record is looked at in `_next`, for this one and for those that it lays out: all
-        slots go along these together, with one look at the clock for each. With all looks for each the engine took a sixth more time.
+        slots go along these together, with one look at the clock for each. With all looks for each the engine took an eighth more time.
         """
         supply, stop, ledger, clock = self.supply, self._stop, self.ledger, self._clock
         process, run = self._job.process, self._run

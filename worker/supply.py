@@ -164,13 +164,14 @@ class Supply:
         if untaken:
             deque(self.straight, maxlen=0)  # ends it, wherever somebody goes along it
             taken = len(self._page) - self._left
-            self._begin(self._page[max(0, taken - 1) :], taken=min(1, taken))
+            self._begin(self._page[max(0, taken - 1) :], taken=taken > 0)
         return untaken
 
-    def _begin(self, page: list[Record], taken: int = 0) -> None:
+    def _begin(self, page: list[Record], *, taken: bool = False) -> None:
         """Go on with these rows, the first of which may be taken already."""
         self._page, self._rows = page, iter(page)
-        deque(islice(self._rows, taken), maxlen=0)
+        if taken:
+            next(self._rows)
         self._left = self._straight_to = len(page) - taken
 
     def park(self, parked: Parked, until: float) -> None:
