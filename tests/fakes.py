@@ -3,7 +3,8 @@
 import asyncio
 import weakref
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import looptime
@@ -40,6 +41,23 @@ def virtually(made: Coroutine[Any, Any, T]) -> T:
 def now() -> float:
     """Give the loop's time."""
     return asyncio.get_running_loop().time()
+
+
+@asynccontextmanager
+async def turns(clock: Callable[[], float]) -> AsyncIterator[list[float]]:
+    """Note, meanwhile, how long the loop takes to come round."""
+    took: list[float] = []
+
+    async def watch() -> None:
+        last = clock()
+        while True:
+            await asyncio.sleep(0)
+            took.append(clock() - last)
+            last = clock()
+
+    watching = asyncio.create_task(watch())
+    yield took
+    watching.cancel()
 
 
 class Steady(Retry):

@@ -264,3 +264,23 @@ def test_rate_says_how_long_a_permit_would_take() -> None:
         assert (limit.wait_s, limit.idle) == (pytest.approx(5), False)
 
     virtually(ask_around())
+
+
+@pytest.mark.looptime
+async def test_rate_lets_go_of_what_is_left_of_a_portion_that_is_over() -> None:
+    """What fell due of a portion and was not taken is somebody else's after its end, lent or not; with a new one it goes on."""
+    limit = RateLimit(Rate(10_000, name="api", shared=True), now)
+    limit.hold(5_000, (), until=now() + 1)
+    await asyncio.sleep(0.5)
+    await limit.acquire()
+    assert limit.lend(2) == 2
+    await asyncio.sleep(0.49)
+    assert limit.try_acquire()
+    await asyncio.sleep(0.01)
+    limit.give_back(1)
+    assert not limit.lend(1)
+    assert not limit.try_acquire()
+    assert limit.taken == 3
+    limit.hold(5_000, (), until=now() + 1)
+    await asyncio.sleep(0.01)
+    assert limit.try_acquire()

@@ -35,7 +35,7 @@ _BREATH_S = 0.02
 _GRACE_S = 0.001
 _LET_GO_S = 1.0
 """So long may a `process` that was cancelled take to notice, before the attempt ends without it."""
-_MANY = 64
+_MANY = 256
 """So many rows are laid out at most, to be taken without a look at anything but the clock."""
 _WINDOW = 4
 """Open keys that may pile up, for each slot, before no further record is begun."""
@@ -262,7 +262,7 @@ class Engine:
         if type(taken) is Parked:
             self._wake()  # the window of open keys may have room again
         if taken is not None:
-            self._straight_until = min(self._breathe_at, supply.straight_until)
+            self._straight_until = min(self._breathe_at, supply.straight_until, gate.until)
         return taken
 
     def _lay_out(self, now: float) -> int:

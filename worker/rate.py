@@ -55,7 +55,7 @@ class RateLimit:
         self._even = Pace(self._interval, _CATCH_UP_S)
         self._hurry = Pace(self._interval / _HURRY, _LATE_TIMER_S)
         self._paused_until = -inf
-        self._until = inf
+        self.until = inf  # from then on nothing is given
         self.taken = 0.0
         self._waited = False
         self._credit = self._given = 0.0  # free for the taking, now or later; the second as of the last booking
@@ -90,6 +90,7 @@ class RateLimit:
 
     def try_acquire(self) -> bool:
         """Take a permit if one is due and nobody waits for it."""
+        self._lapse()
         if self._credit > 1:
             self._credit -= 1
             return True
@@ -109,6 +110,7 @@ class RateLimit:
 
     def lend(self, most: int) -> int:
         """Give out permits that are free for the taking, so many at most; the last of them goes by `try_acquire`."""
+        self._lapse()
         many = min(most, int(self._credit) - 1)
         if many <= 0:
             return 0
@@ -157,7 +159,7 @@ class RateLimit:
         with self._changed():
             self._room_for_others(count < self._all)
             self._window.join(count, taken)
-            self._until = until
+            self.until = until
 
     def _room_for_others(self, there_are: bool) -> None:
         """Keep windows longer while others have a part of the limit: who has all of it is late for himself alone."""
@@ -196,9 +198,15 @@ class RateLimit:
 
     def _due(self, now: float) -> float:
         """Count the permits that have fallen due by now and may still be taken."""
-        if now < self._paused_until or now >= self._until:
+        if now < self._paused_until or now >= self.until:
             return 0.0
         return min(self._window.due(now), self._even.due(now), self._hurry.due(now))
+
+    def _lapse(self) -> None:
+        """Let go of what is free for the taking once the portion that it came from is over: it may be somebody else's."""
+        if self.until < inf and (now := self._clock()) >= self.until:
+            self._book(now)
+            self._credit = self._given = 0.0
 
     def _book(self, now: float) -> None:
         """Book what is gone from the credit: it was taken by now."""
@@ -228,7 +236,7 @@ class RateLimit:
         """See to it that the next ones are woken, once those before them are booked."""
         if self._timer is None and self._waiters and not self._woken:
             now, soonest = self._clock(), self._soonest
-            if max(now, soonest) < self._until:  # else a new portion wakes them
+            if max(now, soonest) < self.until:  # else a new portion wakes them
                 wait = soonest - now
                 wait = wait + _EARLY_TIMER_S if wait > 10 * _EARLY_TIMER_S else max(_SHORTEST_TIMER_S, wait)
                 self._timer = asyncio.get_running_loop().call_later(wait, self._wake)

@@ -163,16 +163,14 @@ class Supply:
         untaken = self.look(now) - self._straight_to
         if untaken:
             deque(self.straight, maxlen=0)  # ends it, wherever somebody goes along it
-            taken = len(self._page) - self._left
-            self._begin(self._page[max(0, taken - 1) :], taken=taken > 0)
+            self._rows.__setstate__(len(self._page) - self._left)  # type: ignore[attr-defined]  # of list iterators, for pickle
+            self._straight_to = self._left
         return untaken
 
-    def _begin(self, page: list[Record], *, taken: bool = False) -> None:
-        """Go on with these rows, the first of which may be taken already."""
+    def _begin(self, page: list[Record]) -> None:
+        """Go on with these rows."""
         self._page, self._rows = page, iter(page)
-        if taken:
-            next(self._rows)
-        self._left = self._straight_to = len(page) - taken
+        self._left = self._straight_to = len(page)
 
     def park(self, parked: Parked, until: float) -> None:
         """Keep a record for another try at that moment of the clock."""
