@@ -357,12 +357,13 @@ async def test_straight_or_not_nothing_is_begun_for_permits_that_fell_due_with_t
     assert after == 0
 
 
-async def test_straight_ends_with_the_portion_of_a_shared_limit() -> None:
+@pytest.mark.parametrize("moment", [0.333, 0.457, 0.581, 0.678])
+async def test_straight_ends_with_the_portion_of_a_shared_limit(moment: float) -> None:
     """From the moment on at which others may be given the portion, none of the rows that are laid out is begun."""
     began = Began()
     limits = replace(WIDE, rate=Rate(20_000, name="api", shared=True))
     engine = engine_over(Rows(range(5_000)), began.process, limits=limits)
-    until = now() + 0.333
+    until = now() + moment
     engine._gate.hold(20_000, (), until)
     working = asyncio.create_task(engine.work())
     await asyncio.sleep(1)
