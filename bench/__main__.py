@@ -23,7 +23,7 @@ from bench.throughput import Size, noop, payments, waiting, writing
 from bench.world import World
 
 FULL = Size(rounds=5, close=15, noop=1_000_000, seconds=2, writes=300_000, payments=30_000)
-QUICK = Size(rounds=1, close=1, noop=400_000, seconds=0.5, writes=80_000, payments=12_000)
+QUICK = Size(rounds=1, close=1, noop=400_000, seconds=0.5, writes=80_000, payments=8_000)
 
 Part = Callable[[World, bool], Awaitable[list[Line]]]
 
@@ -42,9 +42,9 @@ PARTS: dict[str, Part] = {
     "6": lambda world, quick: memory(world, *((20_000, 200_000, 1) if quick else (500_000, 5_000_000, 1))),
     "7": lambda world, quick: start_up(world, 3 if quick else 15),
     "8": _prices,
-    "sources": lambda world, quick: sources(*((10_000, 1) if quick else (20_000, 7))),
+    "sources": lambda world, quick: sources(*((4_000, 1) if quick else (20_000, 7))),
     "shards": lambda world, quick: shards(world, *((3_000, 1) if quick else (10_000, 5))),
-    "admin": lambda world, quick: admin(world, *((5_000, 60, 12_000, 1) if quick else (100_000, 400, 60_000, 5))),
+    "admin": lambda world, quick: admin(world, *((5_000, 30, 12_000, 1) if quick else (100_000, 400, 60_000, 5))),
     "store": lambda world, quick: run_store(world, *((5_000, 3) if quick else (100_000, 15))),
 }
 

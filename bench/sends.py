@@ -74,7 +74,8 @@ async def measure(acquire: Acquire, rate: int, seconds: float, api: str, key: st
             await http.get("/v1/payment_intents", params={"limit": 1})
             sends.clear()
         cpu, counted, means, began = 0.0, 0, [], time.monotonic()
-        for _ in range(2):
+        for idle_s in (0.0, _IDLE_S):
+            await asyncio.sleep(idle_s)
             first = len(sends)
             tasks = [asyncio.create_task(send()) for _ in range(waiters)]
             await asyncio.sleep(min(_BEGINNING_S, seconds / 2))
@@ -89,7 +90,6 @@ async def measure(acquire: Acquire, rate: int, seconds: float, api: str, key: st
                 sent for sent in phase if sent >= phase[0] + min(_BEGINNING_S, seconds / 2)
             ]  # a limiter may begin with a burst
             means.append((len(steady) - 1) / (steady[-1] - steady[0]) / rate)
-            await asyncio.sleep(_IDLE_S)
         arrivals = (await http.get("/_simulator/arrivals")).json()["arrivals"] if api else []
     times = sorted(sent for _, sent in sends)
     return Seen(

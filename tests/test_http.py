@@ -1,6 +1,7 @@
 """The HTTP client that jobs are given, against real servers: what it sends, and how it tells trouble."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -305,6 +306,25 @@ async def test_http_lets_go_of_a_cancelled_call() -> None:
         assert not gone.is_set()
         async with asyncio.timeout(5):
             await gone.wait()
+
+
+async def test_http_is_cancelled_though_the_answer_is_there() -> None:
+    """A cancellation that comes together with the answer is not lost: whoever calls in a loop would go on for ever."""
+    answered = asyncio.Event()
+
+    async def give(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        answered.set()
+
+    async with answering(give) as url, client(url) as http:
+        for _ in range(20):
+            call = asyncio.create_task(http.get("/"))
+            await answered.wait()
+            answered.clear()
+            time.sleep(0.005)  # noqa: ASYNC251 - the answer comes, and the loop does not know it yet
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
 
 
 async def test_http_cuts_a_cancelled_body() -> None:

@@ -3,6 +3,7 @@
 There is no retry in here: the engine retries, so that permits, freshness and budgets hold for each try.
 """
 
+import asyncio
 from collections.abc import Container, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias, TypedDict, Unpack
@@ -179,6 +180,9 @@ class Http:
         raise ValueError(f"a path begins with a slash, not as {path!r}: it is added to the base URL")
 
     async def _sent(self, building: RequestBuilder, method: str, url: str) -> Response:
+        task = asyncio.current_task()
+        assert task is not None, "coroutines run in tasks"
+        cancelled = task.cancelling()
         try:
             async with building.build_streamed() as answer:
                 body = await answer.body_reader.read(self._largest + 1)
@@ -186,6 +190,9 @@ class Http:
             raise Transient(
                 f"{host_of(url)} gave no answer to {method}: {_cause(error)}"
             ) from None  # it has the whole URL
+        finally:
+            if task.cancelling() > cancelled:  # pyreqwest loses it where the answer comes together with it
+                raise asyncio.CancelledError
         response = Response(answer.status, answer.headers, b"" if body is None else body.to_bytes(), (method, url))
         if len(response.body) > self._largest:
             raise Permanent(f"{response} with more than {self._largest:,} bytes", "answer too large")
