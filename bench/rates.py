@@ -21,9 +21,7 @@ async def rates(seconds: float) -> list[Line]:
     """Measure a few at the same time: they wait, they do not compute."""
     over_http = await asyncio.gather(*(_over_http(rate, seconds) for rate in _OVER_HTTP))
     pairs = [(rate, loop) for rate in _IN_PROCESS for loop in _LOOPS]
-    in_process: list[Seen] = []
-    for rate in _IN_PROCESS:
-        in_process += await asyncio.gather(*(_sent(rate, seconds, "--loop", loop) for loop in _LOOPS))
+    in_process = await asyncio.gather(*(_sent(rate, seconds, "--loop", loop) for rate, loop in pairs))
     lines: list[Line] = []
     for rate, seen in zip(_OVER_HTTP, over_http, strict=True):
         lines += _held(f"{rate:,}/s over HTTP", rate, seen)
