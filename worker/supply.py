@@ -275,7 +275,8 @@ class Supply:
         """Go on to the next page; one that was used up while young lets the next ones be a little larger again."""
         if not self._pages:
             return False
-        self.reached = self.cursor() if self._beyond is None else self._beyond
+        if self._beyond is not None:
+            self.reached = self._beyond
         self._oldest_age_s = self.oldest_age_s
         rows, self.read_at, self._beyond = self._pages.popleft()
         self._begin(rows)
