@@ -15,7 +15,7 @@ from bench.line import Line, alone
 from worker import engine
 from worker.engine import Engine
 
-_LOOKS = "rate limit, stop, and what comes before the next row: one look in 256 records"
+_LOOKS = f"rate limit, stop, and what comes before the next row: one look in {engine._MANY} records"
 _NO_LOOKS = 10**9
 _TAKEN, _STARTED = "slot.taken, slot.started = again or record, None", "slot.taken = again or record"
 _GUARANTEES: Mapping[str, Mapping[str, str]] = {
